@@ -1,0 +1,38 @@
+package core
+
+import "strings"
+
+// Action is one API action of a service: a row of its table.
+type Action struct {
+	Name     string
+	ReadOnly bool                              // Describe…, Get…, List…: nothing is kept afterwards
+	New      func() any                        // a new input struct to decode into
+	Call     func(tx *Tx, in any) (any, error) // returns the output struct to encode
+	Method   string                            // REST only: "POST"
+	Path     string                            // REST only: "/2013-04-01/hostedzone/{Id}/rrset"; {X} fills the input's field X
+}
+
+// Act makes a row: the input and output structs have the members' names of the
+// API model as field names (wire tags where a name differs), strings as string,
+// optional numbers and booleans of an input as *int64 and *bool, times as time.Time.
+func Act[I, O any](name string, fn func(tx *Tx, in *I) (*O, error)) Action {
+	return Action{
+		Name:     name,
+		ReadOnly: strings.HasPrefix(name, "Describe") || strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List"),
+		New:      func() any { return new(I) },
+		Call: func(tx *Tx, in any) (any, error) {
+			out, err := fn(tx, in.(*I))
+			if err != nil {
+				return nil, err
+			}
+			return out, nil
+		},
+	}
+}
+
+// REST makes a row of a REST protocol.
+func REST[I, O any](name, method, path string, fn func(tx *Tx, in *I) (*O, error)) Action {
+	a := Act(name, fn)
+	a.Method, a.Path = method, path
+	return a
+}

@@ -1,0 +1,28 @@
+package state
+
+import "time"
+
+// HostedZone and its records.
+type HostedZone struct {
+	ID, Name, CallerReference, Comment string // ID without "/hostedzone/"; Name with the last dot
+	Records                            []*Record
+	Tags                               Tags
+}
+
+// Record is a resource record set.
+type Record struct {
+	Name, Type    string // Name with the last dot, lower case
+	TTL           int64
+	Values        []string
+	AliasZone     string
+	AliasName     string
+	SetIdentifier string
+	Weight        *int64
+}
+
+// ZoneChange is a change of records under way.
+type ZoneChange struct {
+	ID, Comment string
+	Submitted   time.Time
+	InSyncAt    time.Time
+}
