@@ -16,6 +16,10 @@ var ErrNoMachine = errors.New("no such machine")
 // ErrNoImage is wrapped by calls that name an image the runtime does not have.
 var ErrNoImage = errors.New("no such image")
 
+// Base is the reference of the image that every runtime has from its start: the
+// plain Debian that the lab offers as its base AMI. Save and RemoveImage refuse it.
+const Base = "base"
+
 // Spec is what a machine is started from. The caller picks the ID, so that a
 // start cut short can be found again.
 type Spec struct {
