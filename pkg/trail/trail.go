@@ -1,0 +1,665 @@
+package trail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
+)
+
+// Options of a trail.
+type Options struct {
+	// Clone is the user's clone. HEAD is read once, by Open.
+	Clone *Clone
+	// Remote is the name of a remote of the clone, or a path or URL.
+	Remote string
+	// Branch of the remote; "" means "trail".
+	Branch string
+	// Private says that Remote is the path of a bare repository which belongs
+	// to the target: it is made when it is not there, and the user's hooks do
+	// not run for it.
+	Private bool
+	// Cache is the directory for what is not at the remote yet; "" means
+	// .chain/trail in the clone. It may be lost at any time.
+	Cache string
+	// Image and SetImage read and write the ImageId default of a template, as
+	// pkg/template does. Without them templates are not carried.
+	Image    func(template []byte) (string, error)
+	SetImage func(template []byte, image string) ([]byte, error)
+	// Clock dates commits and waits between tries; nil is the system's.
+	Clock clock.Clock
+	// Timeout bounds each talk with the remote; 0 means two minutes.
+	Timeout time.Duration
+}
+
+// Trail is the branch of one target. Make it with Open. It is not safe for use
+// by several goroutines; several processes are what it is made for.
+type Trail struct {
+	o       Options
+	clone   *Clone
+	git     git
+	url     string // to read from
+	pushURL string
+	head    string
+	who     Identity
+	refs    map[string]string // of the remote, as last read
+	tip     string            // "" when the branch is not there yet
+}
+
+// Trailer is one machine-readable line at the end of a commit message.
+type Trailer struct{ Key, Value string }
+
+// Entry is what a run wants to write down.
+type Entry struct {
+	Kind     string // value of the Chain-Trail trailer: "image", "evidence", "intent", "outcome"
+	Subject  string
+	Body     string
+	Trailers []Trailer
+	// Files are owned paths and their new content; nil removes one.
+	Files map[string][]byte
+	// Tag is the name of an annotated tag that goes with the commit, or "".
+	Tag string
+	// Moved is asked, when the branch moved under the run, whether the entry
+	// still holds: an error ends the writing. Nil means that it does.
+	Moved func(ctx context.Context, from, to string) error
+}
+
+// Written is a commit of the trail.
+type Written struct {
+	Commit string
+	New    bool // false: everything was written down already
+}
+
+// Open reads the remote. It makes a private remote that is not there yet.
+func Open(ctx context.Context, o Options) (*Trail, error) {
+	if o.Branch == "" {
+		o.Branch = "trail"
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 2 * time.Minute
+	}
+	if o.Cache == "" {
+		o.Cache = filepath.Join(o.Clone.Root, ".chain", "trail")
+	}
+	t := &Trail{o: o, clone: o.Clone, refs: map[string]string{}}
+	var err error
+	if t.o.Cache, err = filepath.Abs(o.Cache); err != nil {
+		return nil, fmt.Errorf("open the trail: %w", err)
+	}
+	objects := filepath.Join(t.o.Cache, "objects")
+	for _, d := range []string{"pack", "info"} {
+		if err := os.MkdirAll(filepath.Join(objects, d), 0o755); err != nil {
+			return nil, fmt.Errorf("open the trail: %w", err)
+		}
+	}
+	t.git = o.Clone.git.with("GIT_OBJECT_DIRECTORY="+objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+quoted(o.Clone.objects))
+	if t.head, err = o.Clone.Head(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.findRemote(ctx); err != nil {
+		return nil, err
+	}
+	t.who = o.Clone.Identity(ctx)
+	return t, t.Refresh(ctx)
+}
+
+// quoted protects a directory in a list that is separated by colons.
+func quoted(dir string) string {
+	if strings.ContainsAny(dir, `:"`) {
+		return strconv.Quote(dir)
+	}
+	return dir
+}
+
+func (t *Trail) findRemote(ctx context.Context) error {
+	o := t.o
+	if o.Private {
+		t.url, t.pushURL = o.Remote, o.Remote
+		return t.makePrivate(ctx)
+	}
+	if strings.Contains(o.Remote, "://") || isPath(o.Remote) || strings.Contains(o.Remote, ":") {
+		t.url, t.pushURL = o.Remote, o.Remote
+		return nil
+	}
+	// The URL is used, not the remote's name: Git would otherwise note the
+	// branch in the clone, which has none of its commits.
+	op := fmt.Sprintf("look up the remote %q", o.Remote)
+	var err error
+	if t.url, err = t.clone.git.line(ctx, op, "remote", "get-url", o.Remote); err == nil {
+		t.pushURL, err = t.clone.git.line(ctx, op, "remote", "get-url", "--push", o.Remote)
+	}
+	if err != nil {
+		return &Error{Kind: NoRemote, Op: op, Text: "the clone has no remote of that name", Err: err, Next: nextOf[NoRemote]}
+	}
+	return nil
+}
+
+// makePrivate makes the bare repository of a target, whole or not at all.
+func (t *Trail) makePrivate(ctx context.Context) error {
+	dir := t.o.Remote
+	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err == nil {
+		return nil
+	}
+	op := "make the trail's repository " + dir
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".trail-")
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	defer os.RemoveAll(tmp) //nolint:errcheck // it is gone, or an empty rest
+	g := git{runner: t.clone.git.runner, dir: tmp}
+	if _, err := g.run(ctx, op, nil, "init", "--quiet", "--bare", "--template=", "--initial-branch="+t.o.Branch, tmp); err != nil {
+		return err
+	}
+	// A shallow clone may push, too: what it lacks is never asked for.
+	if _, err := g.run(ctx, op, nil, "--git-dir="+tmp, "config", "receive.shallowUpdate", "true"); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, statErr := os.Stat(filepath.Join(dir, "HEAD")); statErr == nil {
+			return nil // another run was faster
+		}
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return nil
+}
+
+// Head is the user's commit that this run is about.
+func (t *Trail) Head() string { return t.head }
+
+// Tip is the branch's newest commit, "" before the first.
+func (t *Trail) Tip() string { return t.tip }
+
+// Remote is where the trail is kept, for people.
+func (t *Trail) Remote() string {
+	return withoutPassword(t.o.Remote) + " " + t.o.Branch
+}
+
+func (t *Trail) branchRef() string { return "refs/heads/" + t.o.Branch }
+
+// Refresh reads the remote's refs and gets what is new of the branch.
+func (t *Trail) Refresh(ctx context.Context) error {
+	if err := t.readRefs(ctx); err != nil {
+		return err
+	}
+	tip := t.refs[t.branchRef()]
+	if tip != "" {
+		if err := t.fetch(ctx, t.branchRef(), tip); err != nil {
+			return err
+		}
+	}
+	t.tip = tip
+	return nil
+}
+
+const (
+	lockRefs = "refs/chain/lock/"
+	tagRefs  = "refs/tags/release/"
+)
+
+func (t *Trail) readRefs(ctx context.Context) error {
+	out, err := t.patient(ctx, func() (string, error) {
+		return t.git.remote(ctx, t.o.Timeout, "read the trail from "+t.Remote(), "ls-remote", "--quiet", t.url,
+			t.branchRef(), lockRefs+"*", tagRefs+"*")
+	})
+	if err != nil {
+		return err
+	}
+	refs := map[string]string{}
+	for _, l := range strings.Split(out, "\n") {
+		if id, ref, ok := strings.Cut(l, "\t"); ok && !strings.HasSuffix(ref, "^{}") {
+			refs[ref] = id
+		}
+	}
+	t.refs = refs
+	return nil
+}
+
+// patient tries again while the remote cannot be reached.
+func (t *Trail) patient(ctx context.Context, fn func() (string, error)) (string, error) {
+	for wait := time.Second; ; wait *= 3 {
+		out, err := fn()
+		if err == nil || !IsKind(err, Network) || wait > 10*time.Second {
+			return out, err
+		}
+		if err := t.o.Clock.Sleep(ctx, wait); err != nil {
+			return "", err
+		}
+	}
+}
+
+// has tells whether an object is on this machine.
+func (t *Trail) has(ctx context.Context, id string) bool {
+	_, err := t.git.run(ctx, "look for "+id, nil, "cat-file", "-e", id)
+	return err == nil
+}
+
+// fetch gets ref, which is (or has been) id, without noting it anywhere but in
+// our own cache.
+func (t *Trail) fetch(ctx context.Context, ref, id string) error {
+	if t.has(ctx, id) {
+		return nil
+	}
+	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="}
+	if last := t.lastTip(); last != "" && t.has(ctx, last) {
+		args = append(args, "--negotiation-tip="+last, "--negotiation-tip="+t.head)
+	}
+	args = append(args, t.url, ref)
+	op := "get the trail from " + t.Remote()
+	if _, err := t.patient(ctx, func() (string, error) { return t.git.remote(ctx, t.o.Timeout, op, args...) }); err != nil {
+		return err
+	}
+	if !t.has(ctx, id) {
+		return &Error{Kind: Moved, Op: op, Text: "it was rewritten while it was read", Next: nextOf[Moved]}
+	}
+	if ref == t.branchRef() {
+		// Only saves traffic next time.
+		_ = os.WriteFile(filepath.Join(t.o.Cache, "tip"), []byte(id+"\n"), 0o644)
+	}
+	return nil
+}
+
+func (t *Trail) lastTip() string {
+	b, err := os.ReadFile(filepath.Join(t.o.Cache, "tip"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Read is a file as the next commit would have it: an owned path from the
+// trail, any other from HEAD.
+func (t *Trail) Read(ctx context.Context, path string) ([]byte, bool, error) {
+	switch {
+	case isEvidence(path) && t.tip != "":
+		return read(ctx, t.git, t.tip, path)
+	case isTemplate(path) && t.tip != "":
+		body, ok, err := read(ctx, t.git, t.head, path)
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		carried, err := t.carry(ctx, path, body)
+		return carried, err == nil, err
+	}
+	return read(ctx, t.git, t.head, path)
+}
+
+// At is a file as any commit of the trail or the clone has it.
+func (t *Trail) At(ctx context.Context, commit, path string) ([]byte, bool, error) {
+	return read(ctx, t.git, commit, path)
+}
+
+// Changed lists the files that differ between two commits, of the trail or the
+// clone, below the given paths or all.
+func (t *Trail) Changed(ctx context.Context, from, to string, paths ...string) ([]string, error) {
+	return changed(ctx, t.git, from, to, paths)
+}
+
+// Source is the user's commit that a commit of the trail was made from.
+func (t *Trail) Source(ctx context.Context, commit string) (string, error) {
+	parents, err := t.git.line(ctx, "read commit "+commit, "show", "--no-patch", "--no-notes", "--format=%P", commit)
+	if err != nil {
+		return "", err
+	}
+	all := strings.Fields(parents)
+	if len(all) == 0 {
+		return "", nil
+	}
+	return all[len(all)-1], nil
+}
+
+// carry is HEAD's template with the image that the trail gave it, unless the
+// user has set another one since.
+func (t *Trail) carry(ctx context.Context, path string, body []byte) ([]byte, error) {
+	if t.o.Image == nil || t.o.SetImage == nil {
+		return body, nil
+	}
+	before, ok, err := read(ctx, t.git, t.tip, path)
+	if err != nil || !ok {
+		return body, err
+	}
+	tip, err := t.o.Image(before)
+	if err != nil {
+		return nil, &Error{Kind: Broken, Op: "read the image in " + path + " of the trail", Err: err}
+	}
+	head, err := t.o.Image(body)
+	if err != nil {
+		return nil, fmt.Errorf("read the image in %s: %w", path, err)
+	}
+	if head == tip {
+		return body, nil
+	}
+	if !Unbaked(head) {
+		source, err := t.Source(ctx, t.tip)
+		if err != nil {
+			return nil, err
+		}
+		was, ok, err := read(ctx, t.git, source, path)
+		if err != nil {
+			return nil, err
+		}
+		if image, err := t.o.Image(was); !ok || err != nil || image != head {
+			return body, nil // set by hand since
+		}
+	}
+	out, err := t.o.SetImage(body, tip)
+	if err != nil {
+		return nil, fmt.Errorf("write the image into %s: %w", path, err)
+	}
+	return out, nil
+}
+
+// Unbaked tells whether an image id stands for "not baked yet".
+func Unbaked(image string) bool { return strings.Trim(strings.TrimPrefix(image, "ami-"), "0") == "" }
+
+func isEvidence(path string) bool { return strings.HasPrefix(path, evidenceDir) }
+
+// isTemplate is true of cloudformation/SITE/ENVIRONMENT.REGION.yaml.
+func isTemplate(path string) bool {
+	rest, ok := strings.CutPrefix(path, templateDir)
+	return ok && !isEvidence(path) && strings.Count(rest, "/") == 1 && strings.HasSuffix(rest, ".yaml")
+}
+
+// Write adds one commit to the branch and pushes it. When all of the entry's
+// files are as the trail has them already, it writes nothing. When the branch
+// has moved, the entry is written on top of what is there now.
+func (t *Trail) Write(ctx context.Context, e Entry) (Written, error) {
+	return t.write(ctx, func(context.Context) (Entry, error) { return e, nil })
+}
+
+// write lets the entry depend on the tip it is written on: make is called once
+// for each try.
+func (t *Trail) write(ctx context.Context, make func(context.Context) (Entry, error)) (Written, error) {
+	const tries = 12
+	first := t.tip
+	var last error
+	for try := range tries {
+		if try > 0 {
+			// Several runs at once: not all of them again at the same moment.
+			if err := t.o.Clock.Sleep(ctx, time.Duration(try)*time.Duration(20+rand.IntN(80))*time.Millisecond); err != nil {
+				return Written{}, err
+			}
+			if err := t.Refresh(ctx); err != nil {
+				return Written{}, err
+			}
+		}
+		e, err := make(ctx)
+		if err != nil {
+			return Written{}, err
+		}
+		if t.tip != first && e.Moved != nil {
+			if err := e.Moved(ctx, first, t.tip); err != nil {
+				return Written{}, err
+			}
+		}
+		if same, err := t.unchanged(ctx, e); err != nil {
+			return Written{}, err
+		} else if same {
+			return Written{Commit: t.tip}, nil
+		}
+		commit, err := t.commit(ctx, e)
+		if err != nil {
+			return Written{}, err
+		}
+		updates := []update{{t.branchRef(), t.tip, commit}}
+		if e.Tag != "" && t.refs["refs/tags/"+e.Tag] == "" {
+			tag, err := t.tag(ctx, e, commit)
+			if err != nil {
+				return Written{}, err
+			}
+			updates = append(updates, update{"refs/tags/" + e.Tag, "", tag})
+		}
+		if err := t.push(ctx, "push the trail to "+t.Remote(), !t.o.Private, updates...); err != nil {
+			if IsKind(err, Moved) {
+				last = err
+				continue
+			}
+			return Written{}, err
+		}
+		t.tip = commit
+		t.refs[t.branchRef()] = commit
+		_ = os.WriteFile(filepath.Join(t.o.Cache, "tip"), []byte(commit+"\n"), 0o644)
+		return Written{Commit: commit, New: true}, nil
+	}
+	return Written{}, last
+}
+
+// unchanged tells whether the trail says all of it already.
+func (t *Trail) unchanged(ctx context.Context, e Entry) (bool, error) {
+	if e.Tag != "" && t.refs["refs/tags/"+e.Tag] == "" {
+		return false, nil
+	}
+	at := t.tip
+	if at == "" {
+		at = t.head
+	}
+	for path, want := range e.Files {
+		is, ok, err := read(ctx, t.git, at, path)
+		if err != nil {
+			return false, err
+		}
+		if ok != (want != nil) || string(is) != string(want) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// commit makes the commit: HEAD's tree, what the trail owns, what is new.
+func (t *Trail) commit(ctx context.Context, e Entry) (string, error) {
+	op := "write the trail's commit"
+	dir, err := os.MkdirTemp(t.o.Cache, "index-")
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", op, err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a leftover index harms nobody
+	g := t.git.with("GIT_INDEX_FILE=" + filepath.Join(dir, "index"))
+	if _, err := g.run(ctx, op, nil, "read-tree", t.head); err != nil {
+		return "", err
+	}
+	info, err := t.changes(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	if _, err := g.run(ctx, op, strings.NewReader(info), "update-index", "-z", "--index-info"); err != nil {
+		return "", err
+	}
+	top, err := g.line(ctx, op, "write-tree")
+	if err != nil {
+		return "", err
+	}
+	args := []string{"commit-tree", top}
+	if t.tip != "" {
+		args = append(args, "-p", t.tip)
+	}
+	args = append(args, "-p", t.head)
+	out, err := t.signed().run(ctx, op, strings.NewReader(message(e)), args...)
+	return strings.TrimSpace(out), err
+}
+
+// changes are the lines for the index that differ from HEAD's tree.
+func (t *Trail) changes(ctx context.Context, e Entry) (string, error) {
+	var b strings.Builder
+	set := func(path string, content []byte) error {
+		id, err := t.blob(ctx, content)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "100644 %s\t%s\x00", id, path)
+		return nil
+	}
+	remove := func(path string) {
+		fmt.Fprintf(&b, "0 %s\t%s\x00", strings.Repeat("0", len(t.head)), path)
+	}
+	if t.tip != "" {
+		mine, err := tree(ctx, t.git, t.head, []string{strings.TrimSuffix(templateDir, "/")})
+		if err != nil {
+			return "", err
+		}
+		for _, f := range mine {
+			switch {
+			case isEvidence(f.Path):
+				remove(f.Path)
+			case isTemplate(f.Path) && e.Files[f.Path] == nil:
+				body, _, err := read(ctx, t.git, t.head, f.Path)
+				if err != nil {
+					return "", err
+				}
+				carried, err := t.carry(ctx, f.Path, body)
+				if err != nil {
+					return "", err
+				}
+				if string(carried) != string(body) {
+					if err := set(f.Path, carried); err != nil {
+						return "", err
+					}
+				}
+			}
+		}
+		evidence, err := tree(ctx, t.git, t.tip, []string{strings.TrimSuffix(evidenceDir, "/")})
+		if err != nil {
+			return "", err
+		}
+		for _, f := range evidence {
+			fmt.Fprintf(&b, "%s %s\t%s\x00", f.Mode, f.ID, f.Path)
+		}
+	}
+	paths := make([]string, 0, len(e.Files))
+	for path := range e.Files {
+		if !isEvidence(path) && !isTemplate(path) {
+			return "", fmt.Errorf("write the trail's commit: %s is not the target's to change", path)
+		}
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	for _, path := range paths {
+		if e.Files[path] == nil {
+			remove(path)
+		} else if err := set(path, e.Files[path]); err != nil {
+			return "", err
+		}
+	}
+	return b.String(), nil
+}
+
+func (t *Trail) blob(ctx context.Context, content []byte) (string, error) {
+	out, err := t.git.run(ctx, "write the trail's commit", strings.NewReader(string(content)), "hash-object", "-w", "--stdin")
+	return strings.TrimSpace(out), err
+}
+
+// signed names author and committer.
+func (t *Trail) signed() git {
+	when := fmt.Sprintf("@%d +0000", t.o.Clock.Now().Unix())
+	return t.git.with(
+		"GIT_AUTHOR_NAME="+t.who.Name, "GIT_AUTHOR_EMAIL="+t.who.Email, "GIT_AUTHOR_DATE="+when,
+		"GIT_COMMITTER_NAME="+t.who.Name, "GIT_COMMITTER_EMAIL="+t.who.Email, "GIT_COMMITTER_DATE="+when,
+	)
+}
+
+func (t *Trail) tag(ctx context.Context, e Entry, commit string) (string, error) {
+	text := fmt.Sprintf("object %s\ntype commit\ntag %s\ntagger %s %d +0000\n\n%s", commit, e.Tag, t.who, t.o.Clock.Now().Unix(), message(e))
+	out, err := t.git.run(ctx, "write the tag "+e.Tag, strings.NewReader(text), "mktag")
+	return strings.TrimSpace(out), err
+}
+
+// message is subject, body and trailers, each trailer in one line.
+func message(e Entry) string {
+	var b strings.Builder
+	b.WriteString(oneLine(e.Subject) + "\n\n")
+	if body := strings.TrimSpace(e.Body); body != "" {
+		b.WriteString(body + "\n\n")
+	}
+	for _, tr := range append([]Trailer{{"Chain-Trail", e.Kind}}, e.Trailers...) {
+		if tr.Value != "" {
+			fmt.Fprintf(&b, "%s: %s\n", tr.Key, oneLine(tr.Value))
+		}
+	}
+	return b.String()
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// update moves one ref of the remote from Old to New; "" is "not there".
+type update struct{ Ref, Old, New string }
+
+// push moves the refs, all or none. An answer that got lost is looked up: what
+// is there afterwards decides, not what was heard. A ref that somebody else
+// moved is an Error of kind Moved.
+func (t *Trail) push(ctx context.Context, op string, hooks bool, updates ...update) error {
+	args := []string{"push", "--quiet", "--porcelain", "--no-follow-tags"}
+	if !hooks {
+		args = append(args, "--no-verify")
+	}
+	if t.o.Private {
+		args = append([]string{"-c", "core.hooksPath=" + os.DevNull}, args...)
+	}
+	if len(updates) > 1 {
+		args = append(args, "--atomic")
+	}
+	for _, u := range updates {
+		args = append(args, "--force-with-lease="+u.Ref+":"+u.Old)
+	}
+	args = append(args, t.pushURL)
+	for _, u := range updates {
+		args = append(args, u.New+":"+u.Ref)
+	}
+	for try := 1; ; try++ {
+		_, err := t.git.remote(ctx, t.o.Timeout, op, args...)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if e := (*Error)(nil); len(updates) > 1 && errors.As(err, &e) && strings.Contains(e.Text, "--atomic") {
+			return t.pushEach(ctx, op, hooks, updates)
+		}
+		if readErr := t.readRefs(ctx); readErr != nil {
+			return err
+		}
+		done, moved := true, ""
+		for _, u := range updates {
+			if is := t.refs[u.Ref]; is != u.New {
+				done = false
+				if is != u.Old {
+					moved = u.Ref
+				}
+			}
+		}
+		switch {
+		case done:
+			return nil
+		case moved != "":
+			return &Error{Kind: Moved, Op: op, Text: "somebody else pushed to " + moved, Err: err, Next: nextOf[Moved]}
+		case try == 4 || !IsKind(err, Moved) && !IsKind(err, Network):
+			return err
+		}
+		// A neighbour held the ref for a moment, or the line broke.
+		if err := t.o.Clock.Sleep(ctx, time.Duration(try)*200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// pushEach is for servers that cannot move several refs at once.
+func (t *Trail) pushEach(ctx context.Context, op string, hooks bool, updates []update) error {
+	for _, u := range updates {
+		if err := t.push(ctx, op, hooks, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
