@@ -1,0 +1,273 @@
+// Package config is the whole configuration of a run: what chain.yaml says,
+// what CHAIN_ variables change of it, and the Target that comes of both.
+//
+// chain.yaml is read strictly: whatever is wrong with it is told at once, each
+// fault with its line. Only this package knows that a target may be the lab.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// File is the name of the configuration file, in the root of the repository.
+const File = "chain.yaml"
+
+// Config is a chain.yaml with its overrides applied.
+type Config struct {
+	Dir    string // root of the repository
+	Target string // "lab" or "aws"
+	Trail  Trail
+	Bake   Bake
+	Sites  map[string]*Site
+
+	environ map[string]string
+}
+
+// Trail says where the trail of target aws is kept.
+type Trail struct {
+	Remote string // name or URL of the Git remote
+	Branch string
+}
+
+// Bake is what every image is made from, and on what.
+type Bake struct {
+	Owner        string // account that owns the base image
+	Name         string // name of the base image, with wildcards
+	InstanceType string
+	User         string // login of the base image
+}
+
+// Site is what is deployed.
+type Site struct {
+	Name         string
+	Role         string // the Puppet role and thereby the image
+	Domain       string // of its page in production
+	Zone         string // hosted zone that holds Domain
+	UserData     string // file with the instances' user data, relative to the root; "" is none
+	Environments map[string]*Environment
+}
+
+// Environment is one stack of a site in each of its regions.
+type Environment struct {
+	Site        *Site
+	Name        string
+	Account     string // 12 digits; target aws needs it
+	Regions     []string
+	Domain      string // of its page; the site's unless it says otherwise
+	Certificate string // ARN for a TLS listener; "" is none
+	Sizes       Sizes
+	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
+}
+
+// Sizes of an environment.
+type Sizes struct {
+	Zones        int // availability zones, each with its subnet and its Elastic IP
+	Instances    int // desired capacity
+	Min, Max     int // bounds of the group; Max is at least twice Instances
+	InstanceType string
+}
+
+// Stack is the name of the environment's stack.
+func (e *Environment) Stack() string { return e.Site.Name + "-" + e.Name }
+
+// Site is the site of that name; with "", the only one there is.
+func (c *Config) Site(name string) (*Site, error) {
+	if name == "" {
+		name = c.environ["CHAIN_SITE"]
+	}
+	if name == "" {
+		if len(c.Sites) == 1 {
+			for _, s := range c.Sites {
+				return s, nil
+			}
+		}
+		return nil, fmt.Errorf("which site? %s has %s; say CHAIN_SITE=NAME", File, strings.Join(names(c.Sites), ", "))
+	}
+	if s := c.Sites[name]; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("site %q is not in %s, which has %s", name, File, strings.Join(names(c.Sites), ", "))
+}
+
+// Environment is the site's environment of that name; with "", production.
+func (s *Site) Environment(name string) (*Environment, error) {
+	if name == "" {
+		name = "production"
+	}
+	if e := s.Environments[name]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("site %s has no environment %q, it has %s", s.Name, name, strings.Join(names(s.Environments), ", "))
+}
+
+// Value is the value of a CHAIN_ variable, "" if it is not set.
+func (c *Config) Value(name string) string { return c.environ[name] }
+
+// Approved is the stack that CHAIN_APPROVE approves beforehand, for runs
+// without a terminal.
+func (c *Config) Approved() string { return c.environ["CHAIN_APPROVE"] }
+
+func names[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// A Fault is one thing wrong with the configuration.
+type Fault struct {
+	Line int    // in chain.yaml; 0: not of a line
+	Path string // "sites.web.role", or the name of a variable
+	Text string
+}
+
+// String is the fault in one line.
+func (f Fault) String() string {
+	s := f.Text
+	if f.Path != "" {
+		s = f.Path + ": " + s
+	}
+	if f.Line > 0 {
+		s = fmt.Sprintf("line %d: %s", f.Line, s)
+	}
+	return s
+}
+
+// Error is everything that is wrong with the configuration.
+type Error struct {
+	File   string
+	Faults []Fault
+}
+
+// Error tells every fault, one per line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	n := len(e.Faults)
+	fmt.Fprintf(&b, "%s: %d fault", e.File, n)
+	if n != 1 {
+		b.WriteByte('s')
+	}
+	for _, f := range e.Faults {
+		b.WriteString("\n" + f.String())
+	}
+	return b.String()
+}
+
+// ErrNoFile is wrapped by Load when there is no chain.yaml.
+var ErrNoFile = errors.New("no " + File)
+
+// Load reads dir's chain.yaml and applies the CHAIN_ variables of environ
+// (os.Environ's form). Its error is an *Error that holds all faults, or wraps
+// ErrNoFile.
+func Load(dir string, environ []string) (*Config, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the repository: %w", err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, File))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s", ErrNoFile, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return Parse(dir, b, environ)
+}
+
+// Parse is Load for a text that was read already.
+func Parse(dir string, text []byte, environ []string) (*Config, error) {
+	c := &Config{Dir: dir, environ: map[string]string{}}
+	r := &reader{}
+	r.config(c, text)
+	c.override(r, environ)
+	if len(r.faults) == 0 {
+		c.check(r)
+	}
+	if len(r.faults) > 0 {
+		slices.SortStableFunc(r.faults, func(a, b Fault) int { return a.Line - b.Line })
+		return nil, &Error{File: File, Faults: r.faults}
+	}
+	return c, nil
+}
+
+// Variables are the CHAIN_ variables, each with what it does.
+var Variables = []struct{ Name, Text string }{
+	{"CHAIN_TARGET", "lab or aws, instead of chain.yaml's target"},
+	{"CHAIN_SITE", "the site, where chain.yaml has more than one"},
+	{"CHAIN_ACCOUNT", "AWS account of all environments"},
+	{"CHAIN_TRAIL_REMOTE", "Git remote of the trail"},
+	{"CHAIN_TRAIL_BRANCH", "branch of the trail"},
+	{"CHAIN_APPROVE", "name of the stack whose change is approved beforehand"},
+	{"CHAIN_VERBOSE", "1: show what children print"},
+	{"CHAIN_LAB", "directory of the lab's state, .chain/lab unless set"},
+	{"CHAIN_LAB_FACTOR", "AWS waits are divided by it in the lab, 10 unless set"},
+}
+
+// others are prefixes of variables that belong to other parts of the project.
+var others = []string{"CHAIN_LAB_", "CHAIN_STATION", "CHAIN_TEST", "CHAIN_CHECK", "CHAIN_BENCH"}
+
+func (c *Config) override(r *reader, environ []string) {
+	var known []string
+	for _, v := range Variables {
+		known = append(known, v.Name)
+	}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
+			c.environ[name] = value
+		}
+		if !strings.HasPrefix(name, "CHAIN_") {
+			continue
+		}
+		ours := slices.Contains(known, name)
+		if !ours && !slices.ContainsFunc(others, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			r.fault(0, name, "no such variable%s", meant(name, known))
+		}
+		c.environ[name] = value
+	}
+	set := func(name string, to *string) {
+		if v := c.environ[name]; v != "" {
+			*to = v
+		}
+	}
+	set("CHAIN_TARGET", &c.Target)
+	set("CHAIN_TRAIL_REMOTE", &c.Trail.Remote)
+	set("CHAIN_TRAIL_BRANCH", &c.Trail.Branch)
+	for _, s := range c.Sites {
+		for _, e := range s.Environments {
+			set("CHAIN_ACCOUNT", &e.Account)
+		}
+	}
+}
+
+// check is what holds between values, whichever of them came from a variable.
+func (c *Config) check(r *reader) {
+	if c.Target != "lab" && c.Target != "aws" {
+		r.fault(0, "CHAIN_TARGET", "is %q, not lab or aws", c.Target)
+	}
+	if n := c.environ["CHAIN_SITE"]; n != "" && c.Sites[n] == nil {
+		r.fault(0, "CHAIN_SITE", "is %q, %s has %s", n, File, strings.Join(names(c.Sites), ", "))
+	}
+	for _, name := range names(c.Sites) {
+		s := c.Sites[name]
+		for _, env := range names(s.Environments) {
+			e := s.Environments[env]
+			if a := c.environ["CHAIN_ACCOUNT"]; a != "" && !accountID.MatchString(a) {
+				r.fault(0, "CHAIN_ACCOUNT", "is %q, not 12 digits", a)
+				return
+			}
+			if c.Target == "aws" && e.Account == "" {
+				r.fault(0, "sites."+name+".environments."+env, "target aws needs account: the 12 digits of the AWS account")
+			}
+		}
+	}
+}

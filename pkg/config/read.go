@@ -1,0 +1,162 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// reader walks chain.yaml's nodes and collects what is wrong with them.
+type reader struct{ faults []Fault }
+
+func (r *reader) fault(line int, path, format string, args ...any) {
+	r.faults = append(r.faults, Fault{line, path, fmt.Sprintf(format, args...)})
+}
+
+var (
+	siteName    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	domainName  = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	typeName    = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+	roleName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+	certificate = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$`)
+	branchName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
+	yamlLine    = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
+)
+
+func (r *reader) config(c *Config, text []byte) {
+	c.Target = "lab"
+	c.Trail = Trail{Remote: "origin", Branch: "chain-trail"}
+	c.Bake = Bake{Owner: "136693071363", Name: "debian-12-amd64-*", InstanceType: "t3.small", User: "admin"}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		// The parser stops at the first such fault.
+		msg := strings.TrimPrefix(err.Error(), "yaml: ")
+		if m := yamlLine.FindStringSubmatch(msg); m != nil {
+			line, _ := strconv.Atoi(m[1])
+			r.fault(line, "", "not YAML: %s", m[2])
+			return
+		}
+		r.fault(1, "", "not YAML: %s", msg)
+		return
+	}
+	if len(doc.Content) == 0 {
+		r.fault(1, "", "empty, at least sites is needed")
+		return
+	}
+	top := r.mapping(doc.Content[0], "")
+	if top == nil {
+		return
+	}
+	top.text("target", &c.Target, func(s string) error {
+		if s != "lab" && s != "aws" {
+			return fmt.Errorf("is %q, not lab or aws", s)
+		}
+		return nil
+	})
+	if m := top.child("trail", false); m != nil {
+		m.text("remote", &c.Trail.Remote, notEmpty)
+		m.text("branch", &c.Trail.Branch, like(branchName, "a branch name"))
+		m.rest()
+	}
+	if m := top.child("bake", false); m != nil {
+		m.text("owner", &c.Bake.Owner, like(accountID, "an account of 12 digits (in quotes)"))
+		m.text("name", &c.Bake.Name, notEmpty)
+		m.text("instance_type", &c.Bake.InstanceType, like(typeName, "an instance type"))
+		m.text("user", &c.Bake.User, notEmpty)
+		m.rest()
+	}
+	c.Sites = map[string]*Site{}
+	if m := top.child("sites", true); m != nil {
+		m.each("a site's name: lower-case letters, digits and hyphens", siteName, func(name string, n *node) {
+			c.Sites[name] = r.site(name, n)
+		})
+	}
+	top.rest()
+}
+
+func (r *reader) site(name string, m *node) *Site {
+	s := &Site{Name: name, Environments: map[string]*Environment{}}
+	m.need("role", &s.Role, like(roleName, "a role's name"))
+	m.need("domain", &s.Domain, like(domainName, "a domain name in lower case"))
+	if _, rest, ok := strings.Cut(s.Domain, "."); ok {
+		s.Zone = rest
+	}
+	m.text("zone", &s.Zone, like(domainName, "a domain name in lower case"))
+	m.text("user_data", &s.UserData, func(v string) error {
+		if path.IsAbs(v) || path.Clean(v) != v || strings.HasPrefix(v, "..") {
+			return fmt.Errorf("is %q, not a path inside the repository", v)
+		}
+		return nil
+	})
+	if s.Domain != "" && s.Zone != "" && s.Domain != s.Zone && !strings.HasSuffix(s.Domain, "."+s.Zone) {
+		r.fault(m.line("zone"), m.path+".zone", "%s is not in zone %s", s.Domain, s.Zone)
+	}
+	if envs := m.child("environments", true); envs != nil {
+		envs.each("an environment's name: lower-case letters, digits and hyphens", siteName, func(name string, n *node) {
+			if strings.HasPrefix(name, "test-") || name == "recovery" {
+				r.fault(n.n.Line, n.path, "is a name that the chain itself uses")
+			}
+			s.Environments[name] = r.environment(s, name, n)
+		})
+	}
+	m.rest()
+	return s
+}
+
+func (r *reader) environment(s *Site, name string, m *node) *Environment {
+	e := &Environment{Site: s, Name: name, Domain: s.Domain}
+	e.Sizes = Sizes{Zones: 2, InstanceType: "t3.small"}
+	if name != "production" && s.Zone != "" {
+		e.Domain = s.Name + "-" + name + "." + s.Zone
+	}
+	m.text("account", &e.Account, like(accountID, "12 digits in quotes"))
+	m.text("domain", &e.Domain, like(domainName, "a domain name in lower case"))
+	m.text("certificate", &e.Certificate, like(certificate, "the ARN of an ACM certificate"))
+	m.list("regions", &e.Regions, like(regionName, "a region's name"))
+	m.duration("monitoring", &e.Monitoring, 3*time.Hour)
+	if e.Monitoring%time.Minute != 0 {
+		r.fault(m.line("monitoring"), m.path+".monitoring", "is %s, not whole minutes", e.Monitoring)
+	}
+	if z := m.child("sizes", true); z != nil {
+		z.number("instances", &e.Sizes.Instances, 1, 50, true)
+		z.number("zones", &e.Sizes.Zones, 2, 4, false)
+		e.Sizes.Min, e.Sizes.Max = e.Sizes.Instances, 2*e.Sizes.Instances
+		z.number("min", &e.Sizes.Min, 1, 50, false)
+		z.number("max", &e.Sizes.Max, 2, 100, false)
+		z.text("instance_type", &e.Sizes.InstanceType, like(typeName, "an instance type"))
+		if e.Sizes.Max < 2*e.Sizes.Instances {
+			r.fault(z.line("max"), z.path+".max", "is %d, less than twice instances (%d): an update starts all new instances before it ends an old one",
+				e.Sizes.Max, 2*e.Sizes.Instances)
+		}
+		if e.Sizes.Min > e.Sizes.Instances {
+			r.fault(z.line("min"), z.path+".min", "is %d, more than instances (%d)", e.Sizes.Min, e.Sizes.Instances)
+		}
+		z.rest()
+	}
+	m.rest()
+	return e
+}
+
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("is empty")
+	}
+	return nil
+}
+
+func like(re *regexp.Regexp, what string) func(string) error {
+	return func(s string) error {
+		if !re.MatchString(s) {
+			return fmt.Errorf("is %q, not %s", s, what)
+		}
+		return nil
+	}
+}
