@@ -1,0 +1,388 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+)
+
+// An Event of a stack, as CloudFormation tells it.
+type Event struct {
+	ID       string    `json:"id"`
+	StackID  string    `json:"stack"`
+	Time     time.Time `json:"time"`
+	Logical  string    `json:"logical"`
+	Physical string    `json:"physical"`
+	Type     string    `json:"type"`
+	Status   string    `json:"status"`
+	Reason   string    `json:"reason,omitempty"`
+	Token    string    `json:"token,omitempty"`
+}
+
+// Own says whether it is the stack's own event, not one of a resource.
+func (e Event) Own() bool { return e.Type == typeStack && e.Physical == e.StackID }
+
+// An Operation is a change under way.
+type Operation struct {
+	Token    string        // given to Execute, or to Delete
+	StackID  string        // needed for a deletion, whose stack loses its name
+	Gate     Gate          // how machines are judged
+	Patience time.Duration // in AWS time; 0: two hours. Then ErrPatience, and the operation goes on
+	// Watch is asked while an update runs, in its monitoring window too. Its error
+	// cancels the update, as long as that is possible. nil: nobody watches.
+	Watch func(ctx context.Context) error
+}
+
+// An Outcome is how an operation ended.
+type Outcome struct {
+	Status   string
+	Began    time.Time
+	Ended    time.Time
+	Cause    string   // the first failure of a resource, in CloudFormation's words
+	Verdicts []string // what the gate and the watcher found against it
+	Events   []Event
+}
+
+// Took is how long it ran, by CloudFormation's clock.
+func (o *Outcome) Took() time.Duration { return o.Ended.Sub(o.Began) }
+
+// Why is the best reason there is, for people.
+func (o *Outcome) Why() string {
+	switch {
+	case len(o.Verdicts) > 0 && o.Cause != "":
+		return strings.Join(o.Verdicts, "; ") + " (" + o.Cause + ")"
+	case len(o.Verdicts) > 0:
+		return strings.Join(o.Verdicts, "; ")
+	case o.Cause != "":
+		return o.Cause
+	}
+	return o.Status
+}
+
+// ErrPatience says that an operation takes longer than anybody wants to wait.
+// It is still under way.
+var ErrPatience = errors.New("still under way")
+
+// ErrStuck says that a rollback failed and could not be led out. A person has to look.
+var ErrStuck = errors.New("the rollback failed and could not be led out")
+
+// Started finds the first event of the operation with that token.
+func (s *Stack) Started(ctx context.Context, token string) (Event, bool, error) {
+	var found Event
+	ok := false
+	err := s.retry(ctx, "read the events of "+s.Name, func(ctx context.Context) error {
+		found, ok = Event{}, false
+		_, err := s.events(ctx, s.Name, func(e Event) bool {
+			if begins(e, token) {
+				found, ok = e, true
+			}
+			return ok
+		})
+		if absent(err) {
+			return nil
+		}
+		return err
+	})
+	return found, ok, err
+}
+
+// begins says whether e opens the operation with that token.
+func begins(e Event, token string) bool {
+	return e.Own() && e.Token == token && e.Status != "REVIEW_IN_PROGRESS" && strings.HasSuffix(e.Status, "_IN_PROGRESS") &&
+		!strings.Contains(e.Status, "CLEANUP") && !strings.Contains(e.Status, "ROLLBACK")
+}
+
+// events reads newest first, until stop says so, and returns them oldest first
+// with the one it stopped at.
+func (s *Stack) events(ctx context.Context, nameOrID string, stop func(Event) bool) ([]Event, error) {
+	var out []Event
+	in := &cloudformation.DescribeStackEventsInput{StackName: &nameOrID}
+	for {
+		r, err := s.cfn.DescribeStackEvents(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range r.StackEvents {
+			n := Event{
+				ID: aws.ToString(e.EventId), StackID: aws.ToString(e.StackId), Time: aws.ToTime(e.Timestamp), Logical: aws.ToString(e.LogicalResourceId),
+				Physical: aws.ToString(e.PhysicalResourceId), Type: aws.ToString(e.ResourceType), Status: string(e.ResourceStatus),
+				Reason: aws.ToString(e.ResourceStatusReason), Token: aws.ToString(e.ClientRequestToken),
+			}
+			if n.ID == "" {
+				continue
+			}
+			out = append(out, n)
+			if stop(n) {
+				slices.Reverse(out)
+				return out, nil
+			}
+		}
+		if aws.ToString(r.NextToken) == "" {
+			slices.Reverse(out)
+			return out, nil
+		}
+		in.NextToken = r.NextToken
+	}
+}
+
+// Follow leads a started operation to its end: it hears events, judges and
+// signals machines, leads a failed rollback out. It can be called again at any
+// moment of the operation, by any process, and by several at once.
+//
+// Its error means that the end was not seen; how it ended is in the Outcome.
+func (s *Stack) Follow(ctx context.Context, op Operation) (*Outcome, error) {
+	f := &follower{Stack: s, op: op, seen: map[string]bool{}, gate: newJudge(s, op.Gate)}
+	if f.op.Patience <= 0 {
+		f.op.Patience = 2 * time.Hour
+	}
+	f.until = s.o.Clock.Now().Add(s.scale(f.op.Patience))
+	f.nameOrID = op.StackID
+	if f.nameOrID == "" {
+		f.nameOrID = s.Name
+	}
+	if err := s.wait(ctx, f.look); err != nil {
+		return nil, fmt.Errorf("follow %s of %s: %w", op.Token, s.Name, err)
+	}
+	out := f.outcome()
+	return out, f.settle(ctx, out.Status)
+}
+
+type follower struct {
+	*Stack
+	op       Operation
+	until    time.Time
+	nameOrID string
+	seen     map[string]bool
+	events   []Event // of this operation and after, oldest first
+	begun    bool
+	gate     *judge
+	verdicts []string
+	canceled bool
+	continued,
+	rolledBack int
+}
+
+// look is one poll.
+func (f *follower) look(ctx context.Context) (bool, bool, error) {
+	news, err := f.poll(ctx)
+	if err != nil {
+		return false, news, err
+	}
+	if f.s().Now().After(f.until) {
+		return false, false, ErrPatience
+	}
+	if !f.begun {
+		return false, news, nil
+	}
+	own, ended := f.end()
+	if ended {
+		switch own.Status {
+		case "UPDATE_ROLLBACK_FAILED":
+			return false, true, f.leadOut(ctx)
+		case "UPDATE_FAILED":
+			return false, true, f.rollBack(ctx)
+		}
+		return true, true, nil
+	}
+	if own.Status == "UPDATE_IN_PROGRESS" && !f.canceled && f.op.Watch != nil {
+		if err := f.op.Watch(ctx); err != nil && ctx.Err() == nil {
+			return false, true, f.cancel(ctx, err.Error())
+		}
+	}
+	act, err := f.gate.look(ctx, phaseOf(f.events, own))
+	f.verdicts = appendNew(f.verdicts, f.gate.verdicts...)
+	if err != nil {
+		return false, news, err
+	}
+	if act.cancel != "" && own.Status == "UPDATE_IN_PROGRESS" && !f.canceled {
+		return false, true, f.cancel(ctx, act.cancel)
+	}
+	return false, news || act.signalled, nil
+}
+
+func (f *follower) s() interface{ Now() time.Time } { return f.o.Clock }
+
+// poll reads new events. A stack that was deleted under its name and is asked
+// for by id stays readable.
+func (f *follower) poll(ctx context.Context) (bool, error) {
+	known := 0
+	list, err := f.Stack.events(ctx, f.nameOrID, func(e Event) bool {
+		// Events of one moment may come out of order and late: look a little past the first known one.
+		if f.seen[e.ID] {
+			known++
+		}
+		return known >= 20 || begins(e, f.op.Token)
+	})
+	if err != nil {
+		if absent(err) && !f.begun {
+			return false, errors.Join(err, ErrAbsent)
+		}
+		return false, err
+	}
+	news := false
+	for _, e := range list {
+		if !f.begun {
+			if !begins(e, f.op.Token) {
+				continue
+			}
+			f.begun = true
+			f.nameOrID = e.StackID // a name may be given to another stack, an id never
+		}
+		if f.seen[e.ID] {
+			continue
+		}
+		f.seen[e.ID] = true
+		f.events = append(f.events, e)
+		news = true
+		f.o.Tell(e)
+	}
+	if news {
+		slices.SortStableFunc(f.events, func(a, b Event) int { return a.Time.Compare(b.Time) })
+	}
+	return news, nil
+}
+
+// end is the stack's own event that ended this operation, or else its newest.
+// What follows an end belongs to somebody else's operation, except that a
+// failed rollback is continued under another token.
+func (f *follower) end() (Event, bool) {
+	var own []Event
+	for _, e := range f.events {
+		if e.Own() {
+			own = append(own, e)
+		}
+	}
+	for i, e := range own {
+		if !Ended(e.Status) {
+			continue
+		}
+		failed := e.Status == "UPDATE_ROLLBACK_FAILED" || e.Status == "UPDATE_FAILED"
+		if failed && i+1 < len(own) {
+			continue
+		}
+		return e, true
+	}
+	return own[len(own)-1], false
+}
+
+// cancel takes a running update back. Too late is no error: then it is decided.
+func (f *follower) cancel(ctx context.Context, why string) error {
+	token := f.op.Token + "-cancel"
+	_, err := f.cfn.CancelUpdateStack(ctx, &cloudformation.CancelUpdateStackInput{StackName: &f.nameOrID, ClientRequestToken: &token})
+	switch {
+	case err == nil:
+	case strings.Contains(message(err), "cannot be called from current stack status"), code(err) == "TokenAlreadyExistsException":
+	default:
+		return fmt.Errorf("cancel the update: %w", err)
+	}
+	f.canceled = true
+	f.verdicts = appendNew(f.verdicts, why)
+	return nil
+}
+
+// tries is how often a failed rollback is led out before a person is asked.
+const tries = 2
+
+// leadOut continues a failed rollback. The gate signals what it waits for; no
+// resource is ever skipped, since that would leave drift behind.
+func (f *follower) leadOut(ctx context.Context) error {
+	n := 0
+	for _, e := range f.events {
+		if e.Own() && e.Status == "UPDATE_ROLLBACK_FAILED" {
+			n++
+		}
+	}
+	if f.continued >= n {
+		return nil // asked for already; its first event is on its way
+	}
+	if n > tries {
+		return fmt.Errorf("%w: %s", ErrStuck, f.cause())
+	}
+	token := fmt.Sprintf("%s-continue-%d", f.op.Token, n)
+	_, err := f.cfn.ContinueUpdateRollback(ctx, &cloudformation.ContinueUpdateRollbackInput{StackName: &f.nameOrID, ClientRequestToken: &token})
+	if err != nil && code(err) != "TokenAlreadyExistsException" {
+		if transient(err) {
+			return err
+		}
+		// Somebody else was quicker, or the read was stale: the status tells.
+		d, derr := f.describe(ctx, f.nameOrID)
+		if derr != nil || string(d.StackStatus) == "UPDATE_ROLLBACK_FAILED" {
+			return fmt.Errorf("continue the rollback: %w", err)
+		}
+	}
+	f.continued = n
+	return nil
+}
+
+// rollBack is for an update that somebody started with rollback disabled.
+func (f *follower) rollBack(ctx context.Context) error {
+	if f.rolledBack > 0 {
+		return nil
+	}
+	token := f.op.Token + "-rollback"
+	_, err := f.cfn.RollbackStack(ctx, &cloudformation.RollbackStackInput{StackName: &f.nameOrID, ClientRequestToken: &token})
+	if err != nil && code(err) != "TokenAlreadyExistsException" {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	f.rolledBack++
+	return nil
+}
+
+// settle waits until DescribeStacks tells what the events told, so that what
+// is read next is not from before.
+func (f *follower) settle(ctx context.Context, status string) error {
+	for range 20 {
+		d, err := f.describe(ctx, f.nameOrID)
+		if errors.Is(err, ErrAbsent) || err == nil && string(d.StackStatus) == status {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if Ended(string(d.StackStatus)) && aws.ToTime(d.LastUpdatedTime).After(f.events[len(f.events)-1].Time) {
+			return nil // another operation came and went
+		}
+		if err := f.o.Clock.Sleep(ctx, f.o.PollMin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *follower) outcome() *Outcome {
+	end, _ := f.end()
+	o := &Outcome{Status: end.Status, Began: f.events[0].Time, Ended: end.Time, Cause: f.cause(), Verdicts: f.verdicts}
+	for _, e := range f.events {
+		o.Events = append(o.Events, e)
+		if e.ID == end.ID {
+			break
+		}
+	}
+	return o
+}
+
+// cause is the first failure that is not the echo of another.
+func (f *follower) cause() string {
+	for _, e := range f.events {
+		if e.Own() || !strings.HasSuffix(e.Status, "_FAILED") || strings.Contains(e.Reason, "cancelled") {
+			continue
+		}
+		return e.Logical + ": " + e.Reason
+	}
+	return ""
+}
+
+func appendNew(list []string, more ...string) []string {
+	for _, m := range more {
+		if !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}

@@ -1,0 +1,293 @@
+// Package stack is one CloudFormation stack: what it is now, what a change
+// would do to it, the change itself, and the signals without which it fails.
+//
+// The nouns: a State is everything read of a stack that later must be equal or
+// may differ for a declared reason. A Change is what is wanted; a Proposal is
+// CloudFormation's own answer to it (a change set) with its Shape: action,
+// replacement and scope by logical id. An Operation is a change under way,
+// known by its token; Follow leads it to its end, through the health gate.
+//
+// Nothing is kept in memory that cannot be read again: names and tokens are
+// given by the caller and derive from the release, so whoever is killed calls
+// the same function again, on any machine, and it attaches.
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
+)
+
+// A Machine is an EC2 instance as far as a stack cares.
+type Machine struct {
+	ID       string    `json:"id"`
+	Image    string    `json:"image"`
+	State    string    `json:"state"` // EC2's word: pending, running, stopping, …
+	Launched time.Time `json:"launched"`
+	Impaired bool      `json:"impaired"` // a status check of EC2 failed
+}
+
+// A LaunchTemplate is one version of a launch template.
+type LaunchTemplate struct {
+	ID      string          `json:"id"`
+	Version string          `json:"version"`
+	Latest  string          `json:"latest"` // the number of the newest version
+	Image   string          `json:"image"`
+	Data    json.RawMessage `json:"data"` // the whole content; keys sorted
+}
+
+// Machines answers what only EC2 knows. It is an interface so that this package
+// and all that import it stay free of the large EC2 client.
+type Machines interface {
+	// Machines describes instances by id. Ids that EC2 no longer knows are left out.
+	Machines(ctx context.Context, ids []string) ([]Machine, error)
+	// LaunchTemplate reads one version of a launch template.
+	LaunchTemplate(ctx context.Context, id, version string) (LaunchTemplate, error)
+	// Left names what EC2 still has of a stack, by the tag CloudFormation puts on
+	// all it makes: "kind id". Terminated instances and what is being deleted do not count.
+	Left(ctx context.Context, stackID string) ([]string, error)
+}
+
+// Options of an Account.
+type Options struct {
+	AWS      aws.Config
+	Machines Machines
+	Clock    clock.Clock // nil: clock.System
+	PollMin  time.Duration
+	PollMax  time.Duration
+	Factor   float64     // own waits are divided by it; 0 means 1
+	Tell     func(Event) // hears every new event of a followed operation; nil: nobody
+}
+
+// An Account is the stacks of one account and region.
+type Account struct {
+	o   Options
+	cfn *cloudformation.Client
+	asg *autoscaling.Client
+	elb *elasticloadbalancingv2.Client
+}
+
+// Open makes the clients. It calls nothing.
+func Open(o Options) *Account {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if o.PollMin <= 0 {
+		o.PollMin = 2 * time.Second
+	}
+	if o.PollMax < o.PollMin {
+		o.PollMax = max(5*time.Second, o.PollMin)
+	}
+	if o.Factor <= 0 {
+		o.Factor = 1
+	}
+	if o.Tell == nil {
+		o.Tell = func(Event) {}
+	}
+	return &Account{
+		o:   o,
+		cfn: cloudformation.NewFromConfig(o.AWS),
+		asg: autoscaling.NewFromConfig(o.AWS),
+		elb: elasticloadbalancingv2.NewFromConfig(o.AWS),
+	}
+}
+
+// Stack names a stack, whether it is there or not.
+func (a *Account) Stack(name string) *Stack { return &Stack{Account: a, Name: name} }
+
+// A Stack is one stack by name.
+type Stack struct {
+	*Account
+	Name string
+}
+
+// A Summary is the little that DescribeStacks says of every stack.
+type Summary struct {
+	Name      string
+	ID        string
+	Status    string
+	Tags      map[string]string
+	Created   time.Time
+	Updated   time.Time
+	Protected bool
+}
+
+// ErrAbsent says that there is no such stack.
+var ErrAbsent = errors.New("the stack does not exist")
+
+// errEmpty is a 200 without content, which is no answer at all.
+var errEmpty = errors.New("the answer was empty")
+
+// List is every stack whose name starts with prefix, deleted ones left out.
+func (a *Account) List(ctx context.Context, prefix string) ([]Summary, error) {
+	var out []Summary
+	err := a.retry(ctx, "list stacks", func(ctx context.Context) error {
+		out = nil
+		p := cloudformation.NewDescribeStacksPaginator(a.cfn, &cloudformation.DescribeStacksInput{})
+		for p.HasMorePages() {
+			page, err := p.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, s := range page.Stacks {
+				if strings.HasPrefix(aws.ToString(s.StackName), prefix) {
+					out = append(out, summary(s))
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func summary(s types.Stack) Summary {
+	return Summary{
+		Name: aws.ToString(s.StackName), ID: aws.ToString(s.StackId), Status: string(s.StackStatus), Tags: tags(s.Tags),
+		Created: aws.ToTime(s.CreationTime), Updated: aws.ToTime(s.LastUpdatedTime), Protected: aws.ToBool(s.EnableTerminationProtection),
+	}
+}
+
+// Status is the stack's summary, or ErrAbsent.
+func (s *Stack) Status(ctx context.Context) (Summary, error) {
+	d, err := s.describe(ctx, s.Name)
+	if err != nil {
+		return Summary{}, err
+	}
+	return summary(*d), nil
+}
+
+// describe is DescribeStacks for one stack, with lost and empty answers asked again.
+func (s *Stack) describe(ctx context.Context, nameOrID string) (*types.Stack, error) {
+	var out *types.Stack
+	err := s.retry(ctx, "describe stack "+s.Name, func(ctx context.Context) error {
+		r, err := s.cfn.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &nameOrID})
+		if err != nil {
+			if absent(err) {
+				return ErrAbsent
+			}
+			return err
+		}
+		if len(r.Stacks) == 0 {
+			return errEmpty
+		}
+		out = &r.Stacks[0]
+		return nil
+	})
+	if err == nil && out.StackStatus == types.StackStatusDeleteComplete && nameOrID == s.Name {
+		return nil, ErrAbsent
+	}
+	return out, err
+}
+
+func tags(in []types.Tag) map[string]string {
+	out := map[string]string{}
+	for _, t := range in {
+		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return out
+}
+
+// code is the AWS error code of err, or "".
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func message(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorMessage()
+	}
+	return ""
+}
+
+func absent(err error) bool {
+	return code(err) == "ValidationError" && strings.Contains(message(err), "does not exist")
+}
+
+// transient says whether asking again can help: the SDK gave up on throttling,
+// a server's fault, a lost connection, or got no content.
+func transient(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if errors.Is(err, errEmpty) {
+		return true
+	}
+	switch code(err) {
+	case "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "InternalFailure", "ServiceUnavailable", "InternalError":
+		return true
+	}
+	var resp *smithyhttp.ResponseError
+	if errors.As(err, &resp) {
+		return resp.HTTPStatusCode() >= 500 || (code(err) == "" && resp.HTTPStatusCode() == 200)
+	}
+	var netErr net.Error
+	var sent *smithyhttp.RequestSendError
+	return errors.As(err, &sent) || errors.As(err, &netErr)
+}
+
+// retry calls fn until it succeeds or fails for a reason that will not pass.
+func (a *Account) retry(ctx context.Context, what string, fn func(context.Context) error) error {
+	var last error
+	for i := range 8 {
+		if last = fn(ctx); last == nil || !transient(last) {
+			break
+		}
+		if err := a.o.Clock.Sleep(ctx, min(a.o.PollMin<<i, a.o.PollMax)); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if last == nil || errors.Is(last, ErrAbsent) {
+		return last
+	}
+	return fmt.Errorf("%s: %w", what, last)
+}
+
+// scale is one of our own waits on this target.
+func (a *Account) scale(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / a.o.Factor)
+}
+
+// wait calls look until it says done. News makes it look again soon.
+func (a *Account) wait(ctx context.Context, look func(context.Context) (done, news bool, err error)) error {
+	pause, failed := a.o.PollMin, 0
+	for {
+		done, news, err := look(ctx)
+		switch {
+		case err != nil && !transient(err):
+			return err
+		case err != nil:
+			if failed++; failed > 30 {
+				return err
+			}
+			pause = min(pause*2, a.o.PollMax*2)
+		case done:
+			return nil
+		case news:
+			failed, pause = 0, a.o.PollMin
+		default:
+			failed, pause = 0, min(pause+pause/2, a.o.PollMax)
+		}
+		if err := a.o.Clock.Sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
