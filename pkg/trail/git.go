@@ -136,7 +136,7 @@ func (g git) remote(ctx context.Context, limit time.Duration, op string, args ..
 var nextOf = map[Kind][]string{
 	NotClone:    {"git clone URL DIR && cd DIR  # run it in a clone of the repository"},
 	NoCommits:   {"git add -A && git commit  # there is nothing to deploy before the first commit"},
-	NoRemote:    {"git remote add origin URL  # the trail is a branch of it"},
+	NoRemote:    {"git remote -v  # the trail is a branch of one of these; git remote add NAME URL makes one"},
 	NoGit:       {"./station.sh  # installs what is missing"},
 	Network:     {"the same command again, once the remote answers"},
 	Denied:      {"git ls-remote  # shows whether you may read it; then the same command again"},
@@ -152,11 +152,12 @@ var signs = []struct {
 	kind Kind
 	re   *regexp.Regexp
 }{
-	{DiskFull, regexp.MustCompile(`(?i)no space left on device|disk quota exceeded|unable to write (loose )?(object )?file`)},
+	{DiskFull, regexp.MustCompile(`(?i)no space left on device|out of diskspace|disk quota exceeded|unable to write (loose )?(object )?file`)},
 	{NotClone, regexp.MustCompile(`(?i)not a git repository \(or any`)},
 	{HookRefused, regexp.MustCompile(`(?i)hook declined|hook refused|pre-push|GH\d{3}:|failed to push some refs.*hook`)},
-	{Denied, regexp.MustCompile(`(?i)permission denied|authentication failed|could not read (username|password)|access denied|403|401|invalid credentials|not authorized|host key verification failed|terminal prompts disabled`)},
-	{Network, regexp.MustCompile(`(?i)could not resolve|could not connect|connection (refused|reset|timed out|closed)|network is unreachable|no route to host|operation timed out|the remote end hung up|early eof|failed to connect|unable to access|does not appear to be a git repository|could not read from remote repository|repository .* not found|no such remote`)},
+	{Denied, regexp.MustCompile(`(?i)permission denied|authentication failed|could not read (username|password)|access denied|error: 40[13]|invalid credentials|not authorized|host key verification failed|terminal prompts disabled`)},
+	{NoRemote, regexp.MustCompile(`(?i)does not appear to be a git repository|repository .*not found|no such remote`)},
+	{Network, regexp.MustCompile(`(?i)could not resolve|could not connect|connection (refused|reset|timed out|closed)|network is unreachable|no route to host|operation timed out|the remote end hung up|early eof|failed to connect|unable to access|could not read from remote repository`)},
 	{Moved, regexp.MustCompile(`(?i)stale info|fetch first|non-fast-forward|cannot lock ref|reference already exists|failed to update ref|incorrect old value`)},
 	{Rejected, regexp.MustCompile(`(?i)remote rejected|\[rejected\]|protected branch|shallow update not allowed|deny`)},
 }

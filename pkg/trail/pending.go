@@ -99,7 +99,7 @@ func (t *Trail) Flush(ctx context.Context) ([]Release, error) {
 			return done, &Error{Kind: Broken, Op: "read " + f, Text: "it has no outcome"}
 		}
 		written, err := t.outcome(ctx, r)
-		if err != nil && !IsKind(err, Moved) {
+		if err != nil && !errors.Is(err, errSuperseded) {
 			return done, err
 		}
 		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -171,7 +171,10 @@ func (t *Trail) Intent(ctx context.Context, r Release, moved func(ctx context.Co
 	return r, err
 }
 
-var errThere = errors.New("it is written down already")
+var (
+	errThere      = errors.New("it is written down already")
+	errSuperseded = errors.New("a later release took its place")
+)
 
 // Amend writes more into the record of a release that has no outcome yet: a
 // change set's ARN, say.
@@ -192,7 +195,7 @@ func (t *Trail) mine(ctx context.Context, r Release) error {
 		return err
 	}
 	if last == nil || last.Number != r.Number || last.Run != r.Run {
-		return &Error{Kind: Moved, Op: fmt.Sprintf("write down release %d of %s", r.Number, r.Place), Text: "it is not the newest any more", Next: nextOf[Moved]}
+		return &Error{Kind: Moved, Op: fmt.Sprintf("write down release %d of %s", r.Number, r.Place), Text: "it is not the newest any more", Err: errSuperseded, Next: nextOf[Moved]}
 	}
 	if last.Outcome != nil {
 		return errThere
@@ -212,7 +215,7 @@ func (t *Trail) Outcome(ctx context.Context, r Release, o Outcome) (Release, err
 	}
 	r.Outcome = &o
 	done, err := t.outcome(ctx, r)
-	if err != nil && !IsKind(err, Moved) {
+	if err != nil && !errors.Is(err, errSuperseded) {
 		if keepErr := t.keep(r); keepErr != nil {
 			return r, errors.Join(err, keepErr)
 		}

@@ -599,7 +599,7 @@ type update struct{ Ref, Old, New string }
 // is there afterwards decides, not what was heard. A ref that somebody else
 // moved is an Error of kind Moved.
 func (t *Trail) push(ctx context.Context, op string, hooks bool, updates ...update) error {
-	args := []string{"push", "--quiet", "--porcelain", "--no-follow-tags"}
+	args := []string{"push", "--quiet", "--no-follow-tags"}
 	if !hooks {
 		args = append(args, "--no-verify")
 	}
