@@ -19,7 +19,7 @@ type HostedZoneConfig struct {
 
 // DelegationSet lists a zone's name servers.
 type DelegationSet struct {
-	NameServers []string `wire:"NameServers,item=NameServer"`
+	NameServers []string `wire:",item=NameServer"`
 }
 
 // ResourceRecordSet is all records of one name and type (and SetIdentifier).
@@ -29,7 +29,7 @@ type ResourceRecordSet struct {
 	SetIdentifier   string
 	Weight          *int64
 	TTL             *int64
-	ResourceRecords []ResourceRecord
+	ResourceRecords []ResourceRecord `wire:",item=ResourceRecord"`
 	AliasTarget     *AliasTarget
 }
 
@@ -59,7 +59,7 @@ type Change struct {
 // ChangeBatch is applied whole or not at all.
 type ChangeBatch struct {
 	Comment string
-	Changes []Change
+	Changes []Change `wire:",item=Change"`
 }
 
 // CreateHostedZoneInput asks for a public zone.
@@ -73,7 +73,7 @@ type CreateHostedZoneOutput struct {
 	HostedZone    HostedZone
 	ChangeInfo    ChangeInfo
 	DelegationSet DelegationSet
-	Location      string `wire:"Location,header"`
+	Location      string `wire:",header"`
 }
 
 // DeleteHostedZoneInput names an empty zone.
@@ -93,13 +93,13 @@ type GetHostedZoneOutput struct {
 
 // ListHostedZonesInput asks for one page of all zones.
 type ListHostedZonesInput struct {
-	Marker   string `wire:"marker"`
-	MaxItems *int64 `wire:"maxitems"`
+	Marker   string `wire:"marker,query"`
+	MaxItems *int64 `wire:"maxitems,query"`
 }
 
 // ListHostedZonesOutput is one page.
 type ListHostedZonesOutput struct {
-	HostedZones []HostedZone
+	HostedZones []HostedZone `wire:",item=HostedZone"`
 	Marker      string
 	IsTruncated bool
 	NextMarker  string
@@ -108,14 +108,14 @@ type ListHostedZonesOutput struct {
 
 // ListHostedZonesByNameInput lists zones in the order of names, starting at DNSName.
 type ListHostedZonesByNameInput struct {
-	DNSName      string `wire:"dnsname"`
-	HostedZoneId string `wire:"hostedzoneid"`
-	MaxItems     *int64 `wire:"maxitems"`
+	DNSName      string `wire:"dnsname,query"`
+	HostedZoneId string `wire:"hostedzoneid,query"`
+	MaxItems     *int64 `wire:"maxitems,query"`
 }
 
 // ListHostedZonesByNameOutput is one page.
 type ListHostedZonesByNameOutput struct {
-	HostedZones      []HostedZone
+	HostedZones      []HostedZone `wire:",item=HostedZone"`
 	DNSName          string
 	HostedZoneId     string
 	IsTruncated      bool
@@ -127,15 +127,15 @@ type ListHostedZonesByNameOutput struct {
 // ListResourceRecordSetsInput lists the records of a zone, starting at a name and type.
 type ListResourceRecordSetsInput struct {
 	HostedZoneId          string
-	StartRecordName       string `wire:"name"`
-	StartRecordType       string `wire:"type"`
-	StartRecordIdentifier string `wire:"identifier"`
-	MaxItems              *int64 `wire:"maxitems"`
+	StartRecordName       string `wire:"name,query"`
+	StartRecordType       string `wire:"type,query"`
+	StartRecordIdentifier string `wire:"identifier,query"`
+	MaxItems              *int64 `wire:"maxitems,query"`
 }
 
 // ListResourceRecordSetsOutput is one page.
 type ListResourceRecordSetsOutput struct {
-	ResourceRecordSets   []ResourceRecordSet
+	ResourceRecordSets   []ResourceRecordSet `wire:",item=ResourceRecordSet"`
 	IsTruncated          bool
 	NextRecordName       string
 	NextRecordType       string
@@ -164,8 +164,8 @@ type Tag struct{ Key, Value string }
 // ChangeTagsForResourceInput sets and removes tags of a zone.
 type ChangeTagsForResourceInput struct {
 	ResourceType, ResourceId string
-	AddTags                  []Tag    `wire:"AddTags,item=Tag"`
-	RemoveTagKeys            []string `wire:"RemoveTagKeys,item=Key"`
+	AddTags                  []Tag    `wire:",item=Tag"`
+	RemoveTagKeys            []string `wire:",item=Key"`
 }
 
 // ChangeTagsForResourceOutput is empty.
@@ -180,5 +180,5 @@ type ListTagsForResourceOutput struct{ ResourceTagSet ResourceTagSet }
 // ResourceTagSet is one resource's tags.
 type ResourceTagSet struct {
 	ResourceType, ResourceId string
-	Tags                     []Tag
+	Tags                     []Tag `wire:",item=Tag"`
 }

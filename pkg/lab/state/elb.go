@@ -16,7 +16,10 @@ type LoadBalancer struct {
 }
 
 // LoadBalancerSubnet is one zone of a load balancer.
-type LoadBalancerSubnet struct{ SubnetID, AZ, AllocationID, PublicIP string }
+type LoadBalancerSubnet struct {
+	SubnetID, AZ, AllocationID, PublicIP string
+	PrivateIP                            string
+}
 
 // Listener takes connections of a load balancer.
 type Listener struct {
@@ -26,6 +29,7 @@ type Listener struct {
 	TargetGroup       string // ARN
 	Certificates      []string
 	SSLPolicy         string
+	ALPN              []string
 	Tags              Tags
 }
 
@@ -35,7 +39,7 @@ type TargetGroup struct {
 	Port                                           int64
 	Check                                          HealthCheck
 	Attributes                                     map[string]string
-	Targets                                        map[string]*Target // by instance id
+	Targets                                        map[string]*Target // by "instance id:port"
 	Tags                                           Tags
 }
 
@@ -57,7 +61,9 @@ type Target struct {
 	Reason      string
 	Description string
 	Registered  time.Time
+	Since       time.Time // when State became what it is
+	Served      bool      // it was healthy before it became unhealthy or draining
 	Draining    time.Time // when deregistration began
-	Good, Bad   int64     // checks in a row
+	Good, Bad   int64     // checks in a row, counted up to the threshold
 	NextCheck   time.Time `json:"-"`
 }
