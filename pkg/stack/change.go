@@ -259,7 +259,7 @@ func (s *Stack) Execute(ctx context.Context, p *Proposal) error {
 				break
 			}
 		}
-		if err := s.o.Clock.Sleep(ctx, min(s.o.PollMin<<i, s.o.PollMax)); err != nil {
+		if err := s.o.Clock.Sleep(ctx, min(s.o.Poll.Min<<i, s.o.Poll.Max)); err != nil {
 			return err
 		}
 	}

@@ -81,7 +81,7 @@ func (s *Stack) gone(ctx context.Context, id string) (string, error) {
 			if !seen[e.ID] {
 				seen[e.ID], news = true, true
 				if !first && strings.HasPrefix(e.Status, "DELETE") {
-					s.o.Tell(e)
+					s.tell(e)
 				}
 			}
 		}

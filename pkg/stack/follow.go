@@ -49,6 +49,15 @@ type Outcome struct {
 	Events   []Event
 }
 
+// String is the event in one line, as people read it.
+func (e Event) String() string {
+	s := e.Logical + " " + e.Status
+	if e.Reason != "" {
+		s += "  " + strings.TrimSpace(e.Reason)
+	}
+	return s
+}
+
 // Took is how long it ran, by CloudFormation's clock.
 func (o *Outcome) Took() time.Duration { return o.Ended.Sub(o.Began) }
 
@@ -90,6 +99,26 @@ func (s *Stack) Started(ctx context.Context, token string) (Event, bool, error) 
 		return err
 	})
 	return found, ok, err
+}
+
+// Running finds the operation that changed the stack last: its token, and
+// whether it is still under way. It is how a run finds what a killed one left.
+func (s *Stack) Running(ctx context.Context) (token string, running bool, err error) {
+	d, err := s.describe(ctx, s.Name)
+	if err != nil {
+		return "", false, err
+	}
+	err = s.retry(ctx, "read the events of "+s.Name, func(ctx context.Context) error {
+		token = ""
+		_, err := s.events(ctx, aws.ToString(d.StackId), func(e Event) bool {
+			if e.Token != "" && begins(e, e.Token) {
+				token = e.Token
+			}
+			return token != ""
+		})
+		return err
+	})
+	return token, !Ended(string(d.StackStatus)) && d.StackStatus != "REVIEW_IN_PROGRESS", err
 }
 
 // begins says whether e opens the operation with that token.
@@ -240,7 +269,7 @@ func (f *follower) poll(ctx context.Context) (bool, error) {
 		f.seen[e.ID] = true
 		f.events = append(f.events, e)
 		news = true
-		f.o.Tell(e)
+		f.tell(e)
 	}
 	if news {
 		slices.SortStableFunc(f.events, func(a, b Event) int { return a.Time.Compare(b.Time) })
@@ -348,7 +377,7 @@ func (f *follower) settle(ctx context.Context, status string) error {
 		if Ended(string(d.StackStatus)) && aws.ToTime(d.LastUpdatedTime).After(f.events[len(f.events)-1].Time) {
 			return nil // another operation came and went
 		}
-		if err := f.o.Clock.Sleep(ctx, f.o.PollMin); err != nil {
+		if err := f.o.Clock.Sleep(ctx, f.o.Poll.Min); err != nil {
 			return err
 		}
 	}

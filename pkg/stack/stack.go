@@ -30,6 +30,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/build-deploy-chain/chain/pkg/clock"
+	"github.com/build-deploy-chain/chain/pkg/config"
 )
 
 // A Machine is an EC2 instance as far as a stack cares.
@@ -67,10 +68,8 @@ type Options struct {
 	AWS      aws.Config
 	Machines Machines
 	Clock    clock.Clock // nil: clock.System
-	PollMin  time.Duration
-	PollMax  time.Duration
+	Poll     config.Poll // zero: 2 to 5 s
 	Factor   float64     // own waits are divided by it; 0 means 1
-	Tell     func(Event) // hears every new event of a followed operation; nil: nobody
 }
 
 // An Account is the stacks of one account and region.
@@ -86,17 +85,11 @@ func Open(o Options) *Account {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	if o.PollMin <= 0 {
-		o.PollMin = 2 * time.Second
-	}
-	if o.PollMax < o.PollMin {
-		o.PollMax = max(5*time.Second, o.PollMin)
+	if o.Poll.Min <= 0 {
+		o.Poll = config.Poll{Min: 2 * time.Second, Max: 5 * time.Second}
 	}
 	if o.Factor <= 0 {
 		o.Factor = 1
-	}
-	if o.Tell == nil {
-		o.Tell = func(Event) {}
 	}
 	return &Account{
 		o:   o,
@@ -113,6 +106,14 @@ func (a *Account) Stack(name string) *Stack { return &Stack{Account: a, Name: na
 type Stack struct {
 	*Account
 	Name string
+	// Tell hears every new event of what is followed; nil: nobody does.
+	Tell func(Event)
+}
+
+func (s *Stack) tell(e Event) {
+	if s.Tell != nil {
+		s.Tell(e)
+	}
 }
 
 // A Summary is the little that DescribeStacks says of every stack.
@@ -251,7 +252,7 @@ func (a *Account) retry(ctx context.Context, what string, fn func(context.Contex
 		if last = fn(ctx); last == nil || !transient(last) {
 			break
 		}
-		if err := a.o.Clock.Sleep(ctx, min(a.o.PollMin<<i, a.o.PollMax)); err != nil {
+		if err := a.o.Clock.Sleep(ctx, min(a.o.Poll.Min<<i, a.o.Poll.Max)); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -266,28 +267,31 @@ func (a *Account) scale(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / a.o.Factor)
 }
 
-// wait calls look until it says done. News makes it look again soon.
+// patience is how many polls in a row may fail before the cause is told. The SDK
+// has tried each of them several times by then.
+const patience = 30
+
+// wait polls: look says whether it is done, and whether there was news. A call
+// that failed for a reason that passes is asked again.
 func (a *Account) wait(ctx context.Context, look func(context.Context) (done, news bool, err error)) error {
-	pause, failed := a.o.PollMin, 0
-	for {
+	failed := 0
+	return a.o.Poll.Watch(ctx, a.o.Clock, func(ctx context.Context) (config.Seen, error) {
 		done, news, err := look(ctx)
-		switch {
-		case err != nil && !transient(err):
-			return err
-		case err != nil:
-			if failed++; failed > 30 {
-				return err
+		if err != nil && transient(err) && ctx.Err() == nil {
+			if failed++; failed > patience {
+				return config.Done, err
 			}
-			pause = min(pause*2, a.o.PollMax*2)
-		case done:
-			return nil
+			return config.Same, nil
+		}
+		if err == nil {
+			failed = 0
+		}
+		switch {
+		case err != nil, done:
+			return config.Done, err
 		case news:
-			failed, pause = 0, a.o.PollMin
-		default:
-			failed, pause = 0, min(pause+pause/2, a.o.PollMax)
+			return config.Moved, nil
 		}
-		if err := a.o.Clock.Sleep(ctx, pause); err != nil {
-			return err
-		}
-	}
+		return config.Same, nil
+	})
 }
