@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Makes this machine what its role says, and proves it: installs Puppet and
+# Serverspec, applies the role, applies it again (which must change nothing),
+# and runs the role's specs. Packer runs it in every bake, Vagrant on a laptop;
+# the only difference is where the tree is, and that is found from this file.
+#
+#   ROLE       the role of the machine              (default: web)
+#   IMAGE_KEY  what /version answers                (default: development)
+#   STATE      where results and lists are written  (default: /var/tmp/chain)
+set -euo pipefail
+
+tree=$(cd "$(dirname "$0")/.." && pwd -P)
+role=${ROLE:-web}
+state=${STATE:-/var/tmp/chain}
+export IMAGE_KEY=${IMAGE_KEY:-development}
+export FACTER_role=$role FACTER_image_key=$IMAGE_KEY
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+
+# shellcheck source=packer/tools.env
+. "$tree/packer/tools.env"
+
+phase=start began=$SECONDS
+begin() { phase=$1; began=$SECONDS; echo "==> $phase"; }
+end() { echo "<== $phase: $((SECONDS - began)) s"; }
+fail() { echo "provision: $phase: $*" >&2; exit 1; }
+trap 'status=$?; [ $status -eq 0 ] || echo "provision: stopped in: $phase (exit $status)" >&2' EXIT
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+modules() { sed -n "s/^mod '\([^']*\)', '\([^']*\)'.*/\1 \2/p" "$tree/puppet/Puppetfile"; }
+
+begin "prepare"
+[ "$(id -u)" -eq 0 ] || fail "must run as root"
+[ -f "$tree/puppet/Puppetfile" ] || fail "no puppet/ beside packer/ in $tree"
+[ -f "$tree/puppet/site-modules/role/manifests/$role.pp" ] || fail "there is no role $role in puppet/site-modules/role/manifests"
+mkdir -p "$state/out"
+free=$(df -Pm / | awk 'NR == 2 { print $4 }')
+[ "$free" -ge 500 ] || fail "disk nearly full: $free MiB free on /, 500 MiB needed"
+# What was here before the tools came: purge.sh compares with it.
+[ -f "$state/packages.before" ] || dpkg-query -W -f '${Package}\n' | sort >"$state/packages.before"
+# Also for the apt-get that Puppet runs. A crash in the bake costs the bake, so
+# dpkg need not sync each file.
+cat >"$state/apt.conf" <<'CONF'
+APT::Install-Recommends "false";
+Acquire::Retries "3";
+DPkg::Lock::Timeout "120";
+DPkg::Options { "--force-confdef"; "--force-confold"; "--force-unsafe-io"; };
+Dpkg::Use-Pty "0";
+CONF
+export APT_CONFIG=$state/apt.conf
+end
+
+begin "install Puppet and Serverspec"
+wanted=()
+installed puppet-agent || wanted+=("puppet-agent=$PUPPET*")
+installed ruby-serverspec || wanted+=("ruby-serverspec=$SERVERSPEC*")
+while read -r name _; do
+  [ -d "$tree/puppet/modules/${name#*-}" ] || installed "puppet-module-$name" || wanted+=("puppet-module-$name")
+done < <(modules)
+if [ ${#wanted[@]} -gt 0 ]; then
+  apt-get update -q -o APT::Update::Error-Mode=any || fail "the package registry cannot be reached (apt-get update)"
+  apt-get install -y -q "${wanted[@]}" >"$state/apt.log" 2>&1 || { tail -n 20 "$state/apt.log" >&2; fail "apt-get install ${wanted[*]}"; }
+fi
+puppet=$(dpkg-query -W -f '${Version}' puppet-agent) serverspec=$(dpkg-query -W -f '${Version}' ruby-serverspec)
+case $puppet in "$PUPPET" | "$PUPPET"[.-]*) ;; *) fail "Puppet is $puppet, packer/tools.env says $PUPPET" ;; esac
+case $serverspec in "$SERVERSPEC" | "$SERVERSPEC"[.-]*) ;; *) fail "Serverspec is $serverspec, packer/tools.env says $SERVERSPEC" ;; esac
+while read -r name version; do
+  metadata=$tree/puppet/modules/${name#*-}/metadata.json
+  [ -f "$metadata" ] || metadata=/usr/share/puppet/modules/${name#*-}/metadata.json
+  found=$(ruby -rjson -e 'puts JSON.parse(File.read(ARGV[0]))["version"]' "$metadata")
+  [ "$found" = "$version" ] || fail "module $name is $found, puppet/Puppetfile says $version"
+done < <(modules)
+echo "puppet $puppet, serverspec $serverspec"
+end
+
+apply() {
+  local status=0
+  puppet apply --environmentpath "$tree" --environment puppet --strict=error --strict_variables \
+    --detailed-exitcodes --color=false "$tree/puppet/manifests/site.pp" || status=$?
+  return $status
+}
+
+begin "puppet apply"
+status=0; apply || status=$?
+case $status in
+  0 | 2) ;; # nothing to do, or changes made
+  1) fail "puppet could not compile or apply role $role" ;;
+  *) fail "puppet could not bring some resources to their state (exit $status)" ;;
+esac
+end
+
+begin "puppet apply again"
+status=0; apply || status=$?
+[ $status -eq 0 ] || fail "a second apply must change nothing (exit $status): see the resources named above"
+end
+
+begin "serverspec"
+rm -f "$state/out/rspec.json"
+status=0
+(cd "$tree/serverspec" && rspec --format documentation --format json --out "$state/out/rspec.json" "spec/$role") || status=$?
+[ $status -eq 0 ] || fail "the machine is not what serverspec/spec/$role expects"
+end
+
+dpkg-query -W -f '${Package} ${Version}\n' | sort >"$state/out/packages.txt"
+begin "done"

@@ -1,0 +1,28 @@
+# @summary What every machine has in common, whatever its role.
+#
+# Machines are replaced, never changed in place, and each one started from an
+# image makes its own SSH host keys.
+class profile::base {
+  # An update by itself would make machines of one image differ.
+  service { ['apt-daily.timer', 'apt-daily-upgrade.timer']:
+    ensure   => stopped,
+    enable   => mask,
+    provider => systemd,
+  }
+
+  # The image holds no host keys. cloud-init makes them where it has a data
+  # source; this unit makes one where nobody else did, before sshd needs it.
+  file { '/etc/systemd/system/ssh-host-key.service':
+    ensure => file,
+    owner  => 'root',
+    group  => 'root',
+    mode   => '0644',
+    source => 'puppet:///modules/profile/base/ssh-host-key.service',
+  }
+
+  service { 'ssh-host-key.service':
+    enable   => true,
+    provider => systemd,
+    require  => File['/etc/systemd/system/ssh-host-key.service'],
+  }
+}

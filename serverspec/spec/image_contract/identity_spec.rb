@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+# A machine booted from the image has an identity of its own: what the machine
+# that was baked was, knew or logged has not come along. "Before the boot" is
+# told by the age of process 1.
+
+describe command('cat /etc/machine-id') do
+  its(:stdout) { is_expected.to match(/\A[0-9a-f]{32}\n\z/) }
+end
+
+# Written since this boot, hence not part of the image.
+describe command('find /etc/machine-id /etc/ssh/ssh_host_*_key ! -newermt "@$(( $(stat -c %Y /proc/1) - 5 ))"') do
+  its(:exit_status) { is_expected.to eq 0 }
+  its(:stdout) { is_expected.to eq '' }
+end
+
+describe command('ls /etc/ssh/ssh_host_*_key') do
+  its(:stdout) { is_expected.not_to eq '' }
+end
+
+# The key this machine was started with and no other: at most one for each user.
+describe command("for f in /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys; do [ ! -f $f ] || grep -cv '^[[:space:]]*\\(#\\|$\\)' $f; done") do
+  its(:stdout) { is_expected.to match(/\A([01]\n)*\z/) }
+end
+
+describe command("find /root /home -name '*.pem' -o -name 'id_*' -o -name known_hosts -o -name .bash_history -o -name .netrc -o -name credentials") do
+  its(:stdout) { is_expected.to eq '' }
+end
+
+describe command("grep -rlE -- '-----BEGIN ([A-Z]+ )?PRIVATE KEY-----' /etc /home /root /opt /srv /usr/local /var 2>/dev/null | grep -v '^/etc/ssh/ssh_host_'") do
+  its(:stdout) { is_expected.to eq '' }
+end
+
+# No password opens anything.
+describe command("awk -F: '$2 !~ /^[!*]/ { print $1 }' /etc/shadow") do
+  its(:stdout) { is_expected.to eq '' }
+end
+
+describe command('ls -A /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid- 2>/dev/null') do
+  its(:stdout) { is_expected.to eq '' }
+end
+
+# Names of the machine that was baked, in what the image brought to serve.
+describe command('grep -rhoE "ip-[0-9]+-[0-9]+-[0-9]+-[0-9]+" /etc/apache2 /var/www /etc/systemd /etc/mailname /etc/motd 2>/dev/null') do
+  its(:stdout) { is_expected.to eq '' }
+end
+
+describe command('ls -d /var/lib/cloud/instances/*/ | wc -l') do
+  its(:stdout) { is_expected.to eq "1\n" }
+end
