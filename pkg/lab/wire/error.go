@@ -6,7 +6,8 @@ import "fmt"
 type Error struct {
 	Code    string
 	Message string
-	Status  int // HTTP status; 0 means 400
+	Status  int    // HTTP status; 0 means 400
+	Shape   string // name of the error in JSON and CBOR where it differs from Code
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
