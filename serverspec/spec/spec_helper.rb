@@ -29,6 +29,11 @@ end
 set :path, '/usr/local/sbin:/usr/sbin:/sbin:$PATH'
 set :env, LC_ALL: 'C.UTF-8'
 
+# Arguments of find that pick what is older than this boot: it came with the
+# image. ctime, since backups keep the time of what they copy; five seconds for
+# what starts together with process 1.
+BEFORE_BOOT = '! -newerct "@$(( $(stat -c %Y /proc/1) - 5 ))"'
+
 # What the specs of every role share.
 module Target
   def http_get(path, headers = {})

@@ -2,7 +2,7 @@
 
 # Logs, caches and temporary files of the bake are not on the image.
 
-describe command('find /var/log -type f -size +0 ! -newermt "@$(( $(stat -c %Y /proc/1) - 5 ))"') do
+describe command("find /var/log -type f -size +0 #{BEFORE_BOOT}") do
   its(:exit_status) { is_expected.to eq 0 }
   its(:stdout) { is_expected.to eq '' }
 end
@@ -11,7 +11,7 @@ describe command('ls -A /var/log/apt /var/log/dpkg.log /var/log/alternatives.log
   its(:stdout) { is_expected.not_to match(/puppet|history\.log/) }
 end
 
-describe command('find /tmp /var/tmp -mindepth 1 ! -newermt "@$(( $(stat -c %Y /proc/1) - 5 ))"') do
+describe command("find /tmp /var/tmp -mindepth 1 #{BEFORE_BOOT}") do
   its(:exit_status) { is_expected.to eq 0 }
   its(:stdout) { is_expected.to eq '' }
 end
