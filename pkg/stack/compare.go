@@ -18,6 +18,7 @@ var MayDiffer = map[string]string{
 	"instance zones":          "the group balances anew",
 	"launch template version": "a number that only grows; the content of the version in use is compared",
 	"resource statuses":       "UPDATE_COMPLETE in place of CREATE_COMPLETE; the physical ids are compared",
+	"machines that drain":     "what the group let go of keeps serving for the time of its lifecycle hook",
 	"stack policy":            "only set where it is wanted, never by an update",
 }
 
@@ -39,7 +40,7 @@ func Differences(before, after *State) []string {
 		d.add("launch template id", b.Template.ID, a.Template.ID, false)
 		d.add("launch template content", canonical(b.Template.Data), canonical(a.Template.Data), true)
 		d.add("images of the instances", images(b), images(a), false)
-		for _, i := range a.Instances {
+		for _, i := range a.Serving() {
 			if i.Version != a.Template.Version {
 				d.out = append(d.out, fmt.Sprintf("instance %s runs launch template version %s, the group wants %s", i.ID, i.Version, a.Template.Version))
 			}
@@ -126,7 +127,7 @@ func physical(in map[string]Resource) map[string]string {
 
 func images(g *Group) string {
 	var out []string
-	for _, i := range g.Instances {
+	for _, i := range g.Serving() {
 		out = append(out, i.Image)
 	}
 	sort.Strings(out)

@@ -51,6 +51,9 @@ type Instance struct {
 	Health    string `json:"health"` // of its target: healthy, initial, …; the worst of several target groups
 }
 
+// Leaving says whether the group has let go of the machine: it only drains.
+func (i Instance) Leaving() bool { return strings.HasPrefix(i.Lifecycle, "Terminat") }
+
 // A Group is a stack's Auto Scaling group as it is.
 type Group struct {
 	Name      string         `json:"name"`
@@ -75,14 +78,25 @@ type State struct {
 	Policy     string              `json:"policy"`
 }
 
+// Serving are the group's machines that are not on their way out.
+func (g *Group) Serving() []Instance {
+	var out []Instance
+	for _, i := range g.Instances {
+		if !i.Leaving() {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // Image is the AMI that the stack's parameter resolves to.
 func (s *State) Image() string { return s.Parameters[ImageParameter] }
 
-// Images are the AMIs its instances run, without repetition.
+// Images are the AMIs its serving machines run, without repetition.
 func (s *State) Images() []string {
 	seen := map[string]bool{}
 	if s.Group != nil {
-		for _, i := range s.Group.Instances {
+		for _, i := range s.Group.Serving() {
 			seen[i.Image] = true
 		}
 	}
@@ -297,4 +311,21 @@ func Digest(body string, parameters map[string]string, image string, tags map[st
 // Digest of a stack as it is.
 func (s *State) Digest(except []string) string {
 	return Digest(s.Body, s.Parameters, s.Image(), s.Tags, except)
+}
+
+// Alarms are the ARNs of those alarms of the stack that are there already: an
+// alarm that a change only creates cannot watch over it.
+func (s *State) Alarms(logical []string) []string {
+	part := strings.Split(s.ID, ":") // arn:aws:cloudformation:REGION:ACCOUNT:stack/…
+	if len(part) < 6 {
+		return nil
+	}
+	var out []string
+	for _, id := range logical {
+		r, ok := s.Resources[id]
+		if ok && r.Type == typeAlarm && r.ID != "" {
+			out = append(out, strings.Join([]string{"arn", part[1], "cloudwatch", part[3], part[4], "alarm:" + r.ID}, ":"))
+		}
+	}
+	return out
 }

@@ -295,3 +295,14 @@ func (a *Account) wait(ctx context.Context, look func(context.Context) (done, ne
 		return config.Same, nil
 	})
 }
+
+// Denied says whether an error is about the caller: credentials that ran out or
+// do not allow the call.
+func Denied(err error) bool {
+	switch code(err) {
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+		"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch":
+		return true
+	}
+	return false
+}

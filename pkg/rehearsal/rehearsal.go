@@ -1,0 +1,232 @@
+// Package rehearsal tests a change before production sees it: on a stack made
+// like production is now, it makes the very same update, checks it, takes it
+// back in both ways there are, and proves that all is as it was before.
+//
+// Read Steps from top to bottom. What comes of it is a Record, which the trail
+// keeps as evidence for exactly this baseline and this candidate.
+//
+// A rehearsal that was killed is found again by its stack's name and tags. What
+// it left under way is led to its end, the stack is used again if it is like
+// the baseline and made anew if not, and the measured part starts over: a
+// measurement with a hole in it would prove nothing.
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/stack"
+)
+
+// A Deployment is one side of a change: what a stack runs, or is to run.
+type Deployment struct {
+	Body       string
+	Parameters map[string]string // without ImageId
+	Image      string
+	Key        string // what /version answers on that image
+	Tags       map[string]string
+	Digest     string
+}
+
+// Checks looks at a stack from outside, as its users do.
+type Checks interface {
+	// Check checks everything there is to check; keys are what /version may
+	// answer. The error is about checking, not about what was found.
+	Check(ctx context.Context, s *stack.State, keys ...string) ([]Check, error)
+	// Probe starts to ask for the page all the time, until it is stopped.
+	Probe(ctx context.Context, s *stack.State, keys ...string) Probe
+}
+
+// A Check is one thing that was looked at.
+type Check struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Text string `json:"text,omitempty"` // what was found, if it is not OK
+}
+
+// A Probe measures every request.
+type Probe interface {
+	// Phase ends the phase so far and names the next.
+	Phase(name string)
+	// Bad is the newest reason why users are not served, or nil.
+	Bad() error
+	// Stop ends it and tells the phases. It may be called again.
+	Stop() []Availability
+}
+
+// Availability of the page in one phase.
+type Availability struct {
+	Phase    string        `json:"phase"`
+	Requests int           `json:"requests"`
+	Failed   int           `json:"failed"`
+	Gap      time.Duration `json:"gap_ns"` // longest time without a good answer
+	P95      time.Duration `json:"p95_ns"`
+	Reason   string        `json:"reason,omitempty"` // of the first failure
+}
+
+// String is the measurement in a few words.
+func (a Availability) String() string {
+	s := fmt.Sprintf("%d of %d requests failed", a.Failed, a.Requests)
+	if a.Reason != "" {
+		s += " (" + a.Reason + ")"
+	}
+	return s
+}
+
+// State is a rehearsal. The caller fills in the first part.
+type State struct {
+	Account *stack.Account
+	Checks  Checks
+	Prefix  string            // of the stack's name, "web-test-"
+	Own     map[string]string // the test's values of the parameters that differ between environments
+	Tags    map[string]string // the test's values of the tags that do
+	Gate    stack.Gate
+	Minutes int    // of the monitoring window
+	Run     string // id of this run; goes into names and tokens
+	Skip    string // why nothing is to be rehearsed, or ""
+	// Interrupted says whether somebody stopped the run, who will go on later: then
+	// the test stack stays. nil: nobody does.
+	Interrupted func() bool
+	// Triggers are the logical ids of the alarms that a template marks as rollback triggers.
+	Triggers func(body string) []string
+
+	Baseline  *Deployment // nil: there is none, the first release
+	Candidate *Deployment // may be filled in while the test stack comes up
+
+	Stack  *stack.Stack
+	Before *stack.State // as recorded before the update
+	Record Record
+
+	probe Probe
+}
+
+// Record is what a rehearsal has shown. It is kept as evidence; there is no
+// commit in it, since it is about what runs and not about where it came from.
+type Record struct {
+	Kind         string             `json:"kind"` // "update" or "create"
+	Stack        string             `json:"stack"`
+	Baseline     string             `json:"baseline"`
+	Candidate    string             `json:"candidate"`
+	Images       [2]string          `json:"images"` // from, to
+	Keys         [2]string          `json:"keys"`
+	Changes      stack.Shape        `json:"changes"` // of the update
+	Back         stack.Shape        `json:"back"`    // of the way back
+	Seconds      map[string]float64 `json:"seconds"` // by phase, by CloudFormation's clock
+	Availability []Availability     `json:"availability"`
+	Checks       map[string][]Check `json:"checks"`   // by phase
+	Rollback     string             `json:"rollback"` // how the failing update ended, and why
+	MayDiffer    map[string]string  `json:"mayDiffer"`
+	Began        time.Time          `json:"began"`
+	Ended        time.Time          `json:"ended"`
+}
+
+// Kinds of rehearsals.
+const (
+	KindUpdate = "update"
+	KindCreate = "create"
+)
+
+// Up are the steps that need the baseline only: they run while the image bakes.
+func Up() []pipeline.Step[State] {
+	return []pipeline.Step[State]{
+		step{"clear what an interrupted rehearsal left", needsBaseline, clear},
+		step{"bring up a test stack like production", needsBaseline, bringUp},
+		step{"check it as it is", needsBaseline, checkBaseline},
+	}
+}
+
+// Rehearse are the steps that need the candidate, after those of Up.
+func Rehearse() []pipeline.Step[State] {
+	return []pipeline.Step[State]{
+		step{"clear what an interrupted rehearsal left", isFirst, clear},
+		step{"bring up a test stack with the candidate", isFirst, create},
+		step{"check the new environment", isFirst, checkCandidate("create")},
+		step{"deploy it again: nothing must change", isFirst, deployAgain},
+
+		step{"record the test stack's state", needsBaseline, record},
+		step{"update it to the candidate", needsBaseline, update},
+		step{"check the candidate", needsBaseline, checkCandidate("update")},
+		step{"go back after success", needsBaseline, goBack},
+		step{"compare with the recorded state", needsBaseline, compare("go back")},
+		step{"make the candidate fail and let CloudFormation roll back", needsBaseline, fail},
+		step{"compare with the recorded state again", needsBaseline, compare("rollback")},
+		step{"check that it is as before", needsBaseline, checkAgain},
+
+		step{"delete the test stack and prove that nothing is left", always, remove},
+		step{"judge the measurements", always, judge},
+	}
+}
+
+// Steps is a whole rehearsal.
+func Steps() []pipeline.Step[State] { return append(Up(), Rehearse()...) }
+
+// step is one act with its reason to be left out. Whatever goes wrong in it is a
+// failed rehearsal, unless it is about the one who rehearses.
+type step struct {
+	name string
+	skip func(*State) string
+	run  func(context.Context, *pipeline.Run, *State) error
+}
+
+func (s step) String() string { return s.name }
+
+func (s step) Skip(st *State) string {
+	if st.Skip != "" {
+		return st.Skip
+	}
+	return s.skip(st)
+}
+
+func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
+	if st.Stack != nil {
+		st.Stack.Tell = func(e stack.Event) { run.Note("%s", e) }
+	}
+	err := s.run(ctx, run, st)
+	if err == nil {
+		return nil
+	}
+	return explain(ctx, s.name, st, err)
+}
+
+func always(*State) string { return "" }
+
+func needsBaseline(s *State) string {
+	if s.Baseline == nil {
+		return "there is no production yet"
+	}
+	return ""
+}
+
+func isFirst(s *State) string {
+	if s.Baseline != nil {
+		return "the change of what runs is rehearsed"
+	}
+	return ""
+}
+
+// explain makes the failure that a person reads, exit code 6.
+func explain(ctx context.Context, name string, s *State, err error) error {
+	var f *report.Failure
+	if errors.As(err, &f) || ctx.Err() != nil {
+		return err
+	}
+	where := name
+	if s.Stack != nil {
+		where += ", stack " + s.Stack.Name
+	}
+	code, id := report.RehearsalFail, "E-REH-06"
+	switch {
+	case errors.Is(err, stack.ErrPatience):
+		code, id = report.Timeout, "E-REH-09"
+	case stack.Denied(err):
+		code, id = report.Guard, "E-REH-03"
+	}
+	return &report.Failure{
+		Code: code, ID: id, What: "rehearsal failed", Where: where, State: "production is untouched; the test stack is deleted",
+		Next: []string{"repair the cause, commit, then the same command again"}, Err: err,
+	}
+}
