@@ -1,0 +1,125 @@
+package template
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// NotBaked is the default of ImageId before the first bake. It is refused
+// before any call.
+const NotBaked = "ami-00000000000000000"
+
+var amiID = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+// ErrNoImage is wrapped when a template has no usable default of ImageId.
+var ErrNoImage = errors.New("no default of parameter ImageId")
+
+// Image is the default of parameter ImageId, which may be NotBaked.
+func Image(body []byte) (string, error) {
+	n, err := imageNode(body)
+	if err != nil {
+		return "", err
+	}
+	return n.Value, nil
+}
+
+// Baked tells whether an AMI id is one that can run: well-formed and not NotBaked.
+func Baked(ami string) bool { return ami != NotBaked && amiID.MatchString(ami) }
+
+// imageNode is the scalar Parameters.ImageId.Default.
+func imageNode(body []byte) (*yaml.Node, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(body, &doc); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	if len(doc.Content) == 0 {
+		return nil, fmt.Errorf("%w: the template is empty", ErrNoImage)
+	}
+	n := doc.Content[0]
+	for _, key := range []string{"Parameters", "ImageId", "Default"} {
+		if n = value(n, key); n == nil {
+			return nil, fmt.Errorf("%w: %s is missing", ErrNoImage, key)
+		}
+	}
+	if n.Kind != yaml.ScalarNode || !amiID.MatchString(n.Value) {
+		return nil, fmt.Errorf("%w: it is not an AMI id but %q", ErrNoImage, n.Value)
+	}
+	return n, nil
+}
+
+func value(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// SetImage writes an AMI id as the default of ImageId: one word of one line
+// changes, whatever the template's layout, comments and quotes are.
+func SetImage(body []byte, ami string) ([]byte, error) {
+	if !amiID.MatchString(ami) {
+		return nil, fmt.Errorf("%q is not an AMI id", ami)
+	}
+	n, err := imageNode(body)
+	if err != nil {
+		return nil, err
+	}
+	start, err := offset(body, n.Line, n.Column)
+	if err != nil {
+		return nil, err
+	}
+	// The node may begin with a quote, an anchor or a tag: the id follows on its line.
+	line := body[start:]
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		line = line[:i]
+	}
+	at := bytes.Index(line, []byte(n.Value))
+	if at < 0 {
+		return nil, fmt.Errorf("line %d does not hold %s", n.Line, n.Value)
+	}
+	start += at
+	out := make([]byte, 0, len(body)+len(ami)-len(n.Value))
+	out = append(append(append(out, body[:start]...), ami...), body[start+len(n.Value):]...)
+	if got, err := Image(out); err != nil || got != ami {
+		return nil, fmt.Errorf("the default of ImageId on line %d cannot be replaced", n.Line)
+	}
+	return out, nil
+}
+
+// offset of a line and column, both counted from 1, columns in characters.
+func offset(body []byte, line, column int) (int, error) {
+	at := 0
+	for range line - 1 {
+		i := bytes.IndexByte(body[at:], '\n')
+		if i < 0 {
+			return 0, fmt.Errorf("no line %d", line)
+		}
+		at += i + 1
+	}
+	for range column - 1 {
+		_, size := utf8.DecodeRune(body[at:])
+		if size == 0 {
+			return 0, fmt.Errorf("no column %d in line %d", column, line)
+		}
+		at += size
+	}
+	return at, nil
+}
+
+// WithoutImage is the body with NotBaked as its image: what two templates that
+// differ in their image only have in common.
+func WithoutImage(body []byte) (string, error) {
+	out, err := SetImage(body, NotBaked)
+	return strings.TrimRight(string(out), "\n"), err
+}
