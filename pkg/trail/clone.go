@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/command"
@@ -121,6 +122,56 @@ func (c *Clone) Tree(ctx context.Context, commit string, paths ...string) ([]Fil
 // paths or all.
 func (c *Clone) Changed(ctx context.Context, from, to string, paths ...string) ([]string, error) {
 	return changed(ctx, c.git, from, to, paths)
+}
+
+// Export writes the files that the commit has below the paths into dir, byte
+// for byte: no attribute and no filter of the clone changes them.
+func (c *Clone) Export(ctx context.Context, commit, dir string, paths ...string) error {
+	files, err := c.Tree(ctx, commit, paths...)
+	if err != nil {
+		return err
+	}
+	var ids strings.Builder
+	for _, f := range files {
+		if f.Mode == "160000" {
+			return fmt.Errorf("export %s: submodules are not supported", f.Path)
+		}
+		ids.WriteString(f.ID + "\n")
+	}
+	out, err := c.git.run(ctx, "export "+commit, strings.NewReader(ids.String()), "cat-file", "--batch")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		// "ID TYPE SIZE\nCONTENT\n"
+		head, rest, _ := strings.Cut(out, "\n")
+		fields := strings.Fields(head)
+		size := -1
+		if len(fields) == 3 {
+			size, _ = strconv.Atoi(fields[2])
+		}
+		if size < 0 || size >= len(rest) {
+			return fmt.Errorf("export %s: git answered %q", f.Path, head)
+		}
+		content := rest[:size]
+		out = rest[size+1:]
+		to := filepath.Join(dir, filepath.FromSlash(f.Path))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return fmt.Errorf("export %s: %w", f.Path, err)
+		}
+		switch f.Mode {
+		case "120000":
+			err = os.Symlink(content, to)
+		case "100755":
+			err = os.WriteFile(to, []byte(content), 0o755)
+		default:
+			err = os.WriteFile(to, []byte(content), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("export %s: %w", f.Path, err)
+		}
+	}
+	return nil
 }
 
 // Describe is the subject of a commit, for people.

@@ -48,6 +48,8 @@ func (t *Trail) WriteEvidence(ctx context.Context, p Place, e Evidence) (Written
 // Evidence is the newest evidence for exactly this baseline and candidate, nil
 // if there is none.
 func (t *Trail) Evidence(ctx context.Context, p Place, baseline, candidate string) (*Evidence, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.tip == "" {
 		return nil, nil
 	}

@@ -82,6 +82,8 @@ type Lock struct {
 // the error is a *HeldError, unless that run is a process of this machine that
 // has died: its lock is taken over, and TookOver tells it.
 func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	now := t.o.Clock.Now().UTC().Truncate(time.Second)
 	h = t.me(h)
 	h.Since, h.Updated, h.Commit = now, now, t.head
@@ -102,7 +104,7 @@ func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) 
 		if !IsKind(err, Moved) {
 			return nil, err
 		}
-		found, foundID, err := t.Holder(ctx, name)
+		found, foundID, err := t.holder(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -165,6 +167,12 @@ func (t *Trail) lockCommit(ctx context.Context, name string, h Holder) (string, 
 
 // Holder is who holds the lock of a name, and the lock's id; nil when it is free.
 func (t *Trail) Holder(ctx context.Context, name string) (*Holder, string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.holder(ctx, name)
+}
+
+func (t *Trail) holder(ctx context.Context, name string) (*Holder, string, error) {
 	ref := lockRefs + name
 	for range 3 {
 		if err := t.readRefs(ctx); err != nil {
@@ -197,6 +205,8 @@ func (t *Trail) Holder(ctx context.Context, name string) (*Holder, string, error
 
 // Locks are the names of all locks that are held, each with its id.
 func (t *Trail) Locks(ctx context.Context) (map[string]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if err := t.readRefs(ctx); err != nil {
 		return nil, err
 	}
@@ -212,6 +222,8 @@ func (t *Trail) Locks(ctx context.Context) (map[string]string, error) {
 // Break removes the lock of a name, whoever holds it. id, or the beginning of
 // it, is the lock as the person saw it: one taken since stays.
 func (t *Trail) Break(ctx context.Context, name, id string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	op := "break the lock " + name
 	if err := t.readRefs(ctx); err != nil {
 		return err
@@ -227,11 +239,17 @@ func (t *Trail) Break(ctx context.Context, name, id string) error {
 }
 
 // Held is the holder as it was last written down.
-func (l *Lock) Held() Holder { return l.holder }
+func (l *Lock) Held() Holder {
+	l.trail.mu.Lock()
+	defer l.trail.mu.Unlock()
+	return l.holder
+}
 
 // Step tells the others what this run is at. An Error of kind LockLost says
 // that somebody broke the lock: the run MUST stop before its next effect.
 func (l *Lock) Step(ctx context.Context, step string) error {
+	l.trail.mu.Lock()
+	defer l.trail.mu.Unlock()
 	h := l.holder
 	h.Step, h.Updated = step, l.trail.o.Clock.Now().UTC().Truncate(time.Second)
 	id, err := l.trail.lockCommit(ctx, l.name, h)
@@ -251,6 +269,8 @@ func (l *Lock) Step(ctx context.Context, step string) error {
 
 // Release gives the lock back. One that was broken meanwhile is no error.
 func (l *Lock) Release(ctx context.Context) error {
+	l.trail.mu.Lock()
+	defer l.trail.mu.Unlock()
 	err := l.trail.push(ctx, "give back the lock "+l.name, false, update{lockRefs + l.name, l.id, ""})
 	if IsKind(err, Moved) {
 		return nil

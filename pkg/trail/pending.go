@@ -81,6 +81,8 @@ func pendingFile(path string) (Release, error) {
 // Flush pushes the outcomes that wait, and tells which. One that another
 // machine has written down meanwhile is dropped.
 func (t *Trail) Flush(ctx context.Context) ([]Release, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	files, err := filepath.Glob(filepath.Join(t.pendingDir(), "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("look for pending outcomes: %w", err)

@@ -73,6 +73,12 @@ func (e *OpenError) Error() string {
 // Last is the newest release of a place, nil before the first. One without an
 // outcome is the one to go on with.
 func (t *Trail) Last(ctx context.Context, p Place) (*Release, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last(ctx, p)
+}
+
+func (t *Trail) last(ctx context.Context, p Place) (*Release, error) {
 	if t.tip == "" {
 		return nil, nil
 	}
@@ -81,7 +87,13 @@ func (t *Trail) Last(ctx context.Context, p Place) (*Release, error) {
 
 // Open is the release of a place that has no outcome, nil if there is none.
 func (t *Trail) Open(ctx context.Context, p Place) (*Release, error) {
-	r, err := t.Last(ctx, p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.open(ctx, p)
+}
+
+func (t *Trail) open(ctx context.Context, p Place) (*Release, error) {
+	r, err := t.last(ctx, p)
 	if err != nil || r == nil || r.Outcome != nil {
 		return nil, err
 	}
@@ -109,6 +121,12 @@ func (t *Trail) releaseAt(ctx context.Context, commit, path string) (*Release, e
 // NextNumber is the number that the next intent will claim: one more than the
 // highest of all records and tags of the environment, in any region.
 func (t *Trail) NextNumber(ctx context.Context, p Place) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.nextNumber(ctx, p)
+}
+
+func (t *Trail) nextNumber(ctx context.Context, p Place) (int, error) {
 	highest := p.tagged(t.refs)
 	if t.tip != "" {
 		files, err := tree(ctx, t.git, t.tip, []string{evidenceDir + p.Site})
@@ -138,6 +156,8 @@ func (t *Trail) NextNumber(ctx context.Context, p Place) (int, error) {
 // nil) is asked when the branch moved since the trail was last read, as in
 // Entry; an intent of the same run that is there already is taken as it is.
 func (t *Trail) Intent(ctx context.Context, r Release, moved func(ctx context.Context, from, to string) error) (Release, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	r.Schema, r.Outcome = 1, nil
 	r.By, r.Intended = t.who.String(), t.o.Clock.Now().UTC().Truncate(time.Second)
 	if r.Commit == "" {
@@ -146,7 +166,7 @@ func (t *Trail) Intent(ctx context.Context, r Release, moved func(ctx context.Co
 	wanted := r.Number
 	var there *Release
 	_, err := t.write(ctx, func(ctx context.Context) (Entry, error) {
-		open, err := t.Open(ctx, r.Place)
+		open, err := t.open(ctx, r.Place)
 		if err != nil {
 			return Entry{}, err
 		}
@@ -157,7 +177,7 @@ func (t *Trail) Intent(ctx context.Context, r Release, moved func(ctx context.Co
 			}
 			return Entry{}, &OpenError{*open}
 		}
-		if r.Number, err = t.NextNumber(ctx, r.Place); err != nil {
+		if r.Number, err = t.nextNumber(ctx, r.Place); err != nil {
 			return Entry{}, err
 		}
 		if wanted != 0 && wanted != r.Number {
@@ -179,6 +199,8 @@ var (
 // Amend writes more into the record of a release that has no outcome yet: a
 // change set's ARN, say.
 func (t *Trail) Amend(ctx context.Context, r Release) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	_, err := t.write(ctx, func(ctx context.Context) (Entry, error) {
 		if err := t.mine(ctx, r); err != nil {
 			return Entry{}, err
@@ -190,7 +212,7 @@ func (t *Trail) Amend(ctx context.Context, r Release) error {
 
 // mine checks that r is the place's newest release and has no outcome.
 func (t *Trail) mine(ctx context.Context, r Release) error {
-	last, err := t.Last(ctx, r.Place)
+	last, err := t.last(ctx, r.Place)
 	if err != nil {
 		return err
 	}
@@ -207,6 +229,8 @@ func (t *Trail) mine(ctx context.Context, r Release) error {
 // twice, the first word counts. If the push fails, the record waits in this
 // clone's cache for Flush, and the error is a *PendingError.
 func (t *Trail) Outcome(ctx context.Context, r Release, o Outcome) (Release, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if o.Ended.IsZero() {
 		o.Ended = t.o.Clock.Now().UTC().Truncate(time.Second)
 	}
@@ -234,7 +258,7 @@ func (t *Trail) outcome(ctx context.Context, r Release) (Release, error) {
 		return e, err
 	})
 	if errors.Is(err, errThere) {
-		last, err := t.Last(ctx, r.Place)
+		last, err := t.last(ctx, r.Place)
 		if err != nil {
 			return r, err
 		}
@@ -299,6 +323,8 @@ func (r Release) entry(moved func(ctx context.Context, from, to string) error) (
 // History is the releases of a place, the newest first, one without an outcome
 // included; at most limit if it is above zero. It is read from Git alone.
 func (t *Trail) History(ctx context.Context, p Place, limit int) ([]Release, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.tip == "" {
 		return nil, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/clock"
@@ -40,9 +41,12 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// Trail is the branch of one target. Make it with Open. It is not safe for use
-// by several goroutines; several processes are what it is made for.
+// Trail is the branch of one target. Make it with Open. It is safe for use by
+// several goroutines, which wait for each other; several processes are what it
+// is made for. A function that is given to it may
+// call Changed, At and Source only.
 type Trail struct {
+	mu      sync.Mutex
 	o       Options
 	clone   *Clone
 	git     git
@@ -111,7 +115,7 @@ func Open(ctx context.Context, o Options) (*Trail, error) {
 		return nil, err
 	}
 	t.who = o.Clone.Identity(ctx)
-	return t, t.Refresh(ctx)
+	return t, t.refresh(ctx)
 }
 
 // quoted protects a directory in a list that is separated by colons.
@@ -181,7 +185,11 @@ func (t *Trail) makePrivate(ctx context.Context) error {
 func (t *Trail) Head() string { return t.head }
 
 // Tip is the branch's newest commit, "" before the first.
-func (t *Trail) Tip() string { return t.tip }
+func (t *Trail) Tip() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tip
+}
 
 // Remote is where the trail is kept, for people.
 func (t *Trail) Remote() string {
@@ -192,6 +200,12 @@ func (t *Trail) branchRef() string { return "refs/heads/" + t.o.Branch }
 
 // Refresh reads the remote's refs and gets what is new of the branch.
 func (t *Trail) Refresh(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refresh(ctx)
+}
+
+func (t *Trail) refresh(ctx context.Context) error {
 	if err := t.readRefs(ctx); err != nil {
 		return err
 	}
@@ -283,6 +297,8 @@ func (t *Trail) lastTip() string {
 // Read is a file as the next commit would have it: an owned path from the
 // trail, any other from HEAD.
 func (t *Trail) Read(ctx context.Context, path string) ([]byte, bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch {
 	case isEvidence(path) && t.tip != "":
 		return read(ctx, t.git, t.tip, path)
@@ -295,6 +311,22 @@ func (t *Trail) Read(ctx context.Context, path string) ([]byte, bool, error) {
 		return carried, err == nil, err
 	}
 	return read(ctx, t.git, t.head, path)
+}
+
+// WithImage is a template as Read has it, with another image as its default.
+func (t *Trail) WithImage(ctx context.Context, path, image string) ([]byte, error) {
+	body, ok, err := t.Read(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &Error{Op: "write the image into " + path, Text: "HEAD has no such file", Next: []string{"mage template && git add cloudformation && git commit  # renders what chain.yaml says"}}
+	}
+	out, err := t.o.SetImage(body, image)
+	if err != nil {
+		return nil, fmt.Errorf("write the image into %s: %w", path, err)
+	}
+	return out, nil
 }
 
 // At is a file as any commit of the trail or the clone has it.
@@ -310,6 +342,10 @@ func (t *Trail) Changed(ctx context.Context, from, to string, paths ...string) (
 
 // Source is the user's commit that a commit of the trail was made from.
 func (t *Trail) Source(ctx context.Context, commit string) (string, error) {
+	return t.source(ctx, commit)
+}
+
+func (t *Trail) source(ctx context.Context, commit string) (string, error) {
 	parents, err := t.git.line(ctx, "read commit "+commit, "show", "--no-patch", "--no-notes", "--format=%P", commit)
 	if err != nil {
 		return "", err
@@ -343,7 +379,7 @@ func (t *Trail) carry(ctx context.Context, path string, body []byte) ([]byte, er
 		return body, nil
 	}
 	if !Unbaked(head) {
-		source, err := t.Source(ctx, t.tip)
+		source, err := t.source(ctx, t.tip)
 		if err != nil {
 			return nil, err
 		}
@@ -377,12 +413,14 @@ func isTemplate(path string) bool {
 // files are as the trail has them already, it writes nothing. When the branch
 // has moved, the entry is written on top of what is there now.
 func (t *Trail) Write(ctx context.Context, e Entry) (Written, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.write(ctx, func(context.Context) (Entry, error) { return e, nil })
 }
 
-// write lets the entry depend on the tip it is written on: make is called once
+// write lets the entry depend on the tip it is written on: compose is called once
 // for each try.
-func (t *Trail) write(ctx context.Context, make func(context.Context) (Entry, error)) (Written, error) {
+func (t *Trail) write(ctx context.Context, compose func(context.Context) (Entry, error)) (Written, error) {
 	const tries = 12
 	first := t.tip
 	var last error
@@ -392,11 +430,11 @@ func (t *Trail) write(ctx context.Context, make func(context.Context) (Entry, er
 			if err := t.o.Clock.Sleep(ctx, time.Duration(try)*time.Duration(20+rand.IntN(80))*time.Millisecond); err != nil {
 				return Written{}, err
 			}
-			if err := t.Refresh(ctx); err != nil {
+			if err := t.refresh(ctx); err != nil {
 				return Written{}, err
 			}
 		}
-		e, err := make(ctx)
+		e, err := compose(ctx)
 		if err != nil {
 			return Written{}, err
 		}
