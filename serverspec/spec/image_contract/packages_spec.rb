@@ -3,6 +3,13 @@
 # The package system of a machine booted from the image is whole: packages can
 # still be installed, and no cache came along.
 
+# Caches and old copies that came along; first, since what follows here makes some anew.
+describe command("find /var/cache/apt /var/lib/apt/lists /var/cache/debconf /var/lib/dpkg -type f " \
+                 "\\( -path '/var/cache/apt/*' -o -path '/var/lib/apt/lists/*' -o -name '*-old' \\) ! -name lock #{BEFORE_BOOT}") do
+  its(:exit_status) { is_expected.to eq 0 }
+  its(:stdout) { is_expected.to eq '' }
+end
+
 describe command('dpkg --audit') do
   its(:exit_status) { is_expected.to eq 0 }
   its(:stdout) { is_expected.to eq '' }
@@ -30,11 +37,4 @@ describe command(PROOF) do
   its(:exit_status) { is_expected.to eq 0 }
   its(:stdout) { is_expected.to eq "INSTALLED\n" }
   its(:stderr) { is_expected.to eq '' }
-end
-
-# Caches and old copies that came along; those of today are the commands' above.
-describe command("find /var/cache/apt /var/lib/apt/lists /var/cache/debconf /var/lib/dpkg -type f " \
-                 "\\( -path '/var/cache/apt/*' -o -path '/var/lib/apt/lists/*' -o -name '*-old' \\) ! -name lock #{BEFORE_BOOT}") do
-  its(:exit_status) { is_expected.to eq 0 }
-  its(:stdout) { is_expected.to eq '' }
 end
