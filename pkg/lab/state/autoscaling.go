@@ -20,9 +20,13 @@ type Group struct {
 	Activities            []*Activity        // oldest first
 	Tags                  []GroupTag
 	TerminationPolicies   []string
+	ProtectNew            bool // new instances are protected from scale-in
 	Deleting              bool
 	Cause                 string    // why desired changed last, for the activity's text
+	Replacing             int64     // unhealthy instances that a launch shall make up for
+	Rebalancing           string    // instance launched above desired to even out the zones
 	NextLaunch            time.Time // after a failed launch
+	Failures              int64     // failed launches in a row
 }
 
 // GroupTag is a tag that may be handed on to instances.
@@ -35,6 +39,7 @@ type GroupTag struct {
 type Hook struct {
 	Name, Transition, Default string
 	Heartbeat                 time.Duration
+	Metadata, Target, Role    string // kept and told
 }
 
 // Member is an instance of a group.
@@ -46,14 +51,25 @@ type Member struct {
 	LaunchTemplate string
 	Version        string
 	Protected      bool
-	Joined         time.Time // when it came InService
-	HookUntil      time.Time // end of a lifecycle hook's wait
-	Activity       string    // id of the activity under way
+	Started        time.Time       // when it was launched
+	Joined         time.Time       // when it came InService
+	DrainUntil     time.Time       // end of the load balancers' draining
+	Waits          map[string]Wait // by lifecycle hook, those not completed
+	Abandoned      bool            // a launching hook said so
+	Activity       string          // id of the activity under way
+}
+
+// Wait is one lifecycle action under way.
+type Wait struct {
+	Token        string
+	Until, Limit time.Time // Limit: heartbeats cannot move Until beyond it
 }
 
 // Activity is a scaling activity.
 type Activity struct {
 	ID, Description, Cause, Status, Message string
+	Instance                                string
 	Started, Ended                          time.Time
 	Progress                                int64
+	Details                                 string
 }

@@ -16,6 +16,7 @@ type Record struct {
 	Values        []string
 	AliasZone     string
 	AliasName     string
+	AliasEvaluate bool
 	SetIdentifier string
 	Weight        *int64
 }
