@@ -22,6 +22,6 @@ mkdir -p "$work/bin" "$work/plugins"
 mv "$work/packer" "$work/bin/packer"
 "$work/bin/packer" plugins install --path "$work/packer-plugin-amazon" github.com/hashicorp/amazon >/dev/null
 
-rm -rf "$to/bin" "$to/plugins"
+rm -rf "${to:?}/bin" "${to:?}/plugins"
 mv "$work/plugins" "$to/plugins"
 mv "$work/bin" "$to/bin" # last: who finds bin/packer finds everything
