@@ -1,6 +1,11 @@
 package core
 
-import "strings"
+import (
+	"context"
+	"strings"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime"
+)
 
 // Action is one API action of a service: a row of its table.
 type Action struct {
@@ -8,8 +13,11 @@ type Action struct {
 	ReadOnly bool                              // Describe…, Get…, List…: nothing is kept afterwards
 	New      func() any                        // a new input struct to decode into
 	Call     func(tx *Tx, in any) (any, error) // returns the output struct to encode
-	Method   string                            // REST only: "POST"
-	Path     string                            // REST only: "/2013-04-01/hostedzone/{Id}/rrset"; {X} fills the input's field X
+	// Fetch, if there is one, runs before Call and outside of the lock: for what
+	// takes long or asks a machine. It leaves its findings in the input.
+	Fetch  func(ctx context.Context, r runtime.Runtime, in any)
+	Method string // REST only: "POST"
+	Path   string // REST only: "/2013-04-01/hostedzone/{Id}/rrset"; {X} fills the input's field X
 }
 
 // Act makes a row: the input and output structs have the members' names of the
@@ -34,5 +42,12 @@ func Act[I, O any](name string, fn func(tx *Tx, in *I) (*O, error)) Action {
 func REST[I, O any](name, method, path string, fn func(tx *Tx, in *I) (*O, error)) Action {
 	a := Act(name, fn)
 	a.Method, a.Path = method, path
+	return a
+}
+
+// Fetching makes a row whose Fetch runs first, outside of the lock.
+func Fetching[I, O any](name string, fetch func(ctx context.Context, r runtime.Runtime, in *I), fn func(tx *Tx, in *I) (*O, error)) Action {
+	a := Act(name, fn)
+	a.Fetch = func(ctx context.Context, r runtime.Runtime, in any) { fetch(ctx, r, in.(*I)) }
 	return a
 }

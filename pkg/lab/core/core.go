@@ -51,7 +51,7 @@ type Core struct {
 	mu      sync.Mutex
 	world   *state.World
 	last    []byte
-	running map[string]bool // jobs under way, by name
+	running map[string]context.CancelFunc // jobs under way, by name
 	queue   []job
 	next    time.Time // earliest moment a service wants a step
 	wake    chan struct{}
@@ -61,6 +61,7 @@ type Core struct {
 }
 
 type job struct {
+	ctx    context.Context
 	name   string
 	region string
 	work   func(ctx context.Context) func(tx *Tx)
@@ -79,7 +80,7 @@ func New(w *state.World, o Options, services ...Service) *Core {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	return &Core{
-		opts: o, services: services, world: w, running: map[string]bool{},
+		opts: o, services: services, world: w, running: map[string]context.CancelFunc{},
 		wake: make(chan struct{}, 1), ctx: ctx, stop: stop,
 	}
 }
@@ -157,11 +158,19 @@ func (tx *Tx) In(region string) *Tx {
 // recorded: the next Step sees the old state and asks for it again, so work
 // MUST be repeatable.
 func (tx *Tx) Go(name string, work func(ctx context.Context) func(tx *Tx)) {
-	if tx.core.running[name] {
+	if tx.core.running[name] != nil {
 		return
 	}
-	tx.core.running[name] = true
-	tx.core.queue = append(tx.core.queue, job{name: name, region: tx.Region.Name, work: work})
+	ctx, cancel := context.WithCancel(tx.core.ctx)
+	tx.core.running[name] = cancel
+	tx.core.queue = append(tx.core.queue, job{ctx: ctx, name: name, region: tx.Region.Name, work: work})
+}
+
+// Cancel ends the context of the job of that name; its result still arrives.
+func (tx *Tx) Cancel(name string) {
+	if cancel := tx.core.running[name]; cancel != nil {
+		cancel()
+	}
 }
 
 // UUID is a random version 4 UUID.
@@ -244,8 +253,9 @@ func (c *Core) launch() {
 }
 
 func (c *Core) perform(j job) {
-	done := j.work(c.ctx)
+	done := j.work(j.ctx)
 	c.mu.Lock()
+	c.running[j.name]()
 	delete(c.running, j.name)
 	if done != nil && c.ctx.Err() == nil {
 		tx := &Tx{World: c.world, Region: c.world.Region(j.region), Now: c.Now(), core: c}

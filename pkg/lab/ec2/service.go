@@ -6,8 +6,110 @@
 // Scaling group.
 package ec2
 
+import (
+	"reflect"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
+)
+
 // Service is EC2 as a service of the lab.
 type Service struct{}
 
 // Name is the credential scope.
 func (Service) Name() string { return "ec2" }
+
+// Actions are the actions the API answers.
+func (Service) Actions() []core.Action {
+	return []core.Action{
+		act("AllocateAddress", AllocateAddress),
+		act("AssociateAddress", AssociateAddress),
+		act("AssociateRouteTable", AssociateRouteTable),
+		act("AttachInternetGateway", AttachInternetGateway),
+		act("AuthorizeSecurityGroupEgress", AuthorizeSecurityGroupEgress),
+		act("AuthorizeSecurityGroupIngress", AuthorizeSecurityGroupIngress),
+		act("CopyImage", CopyImage),
+		act("CreateImage", CreateImage),
+		act("CreateInternetGateway", CreateInternetGateway),
+		core.Fetching("CreateKeyPair", makeKey, createKeyPair),
+		act("CreateLaunchTemplate", CreateLaunchTemplate),
+		act("CreateLaunchTemplateVersion", CreateLaunchTemplateVersion),
+		act("CreateRoute", CreateRoute),
+		act("CreateRouteTable", CreateRouteTable),
+		act("CreateSecurityGroup", CreateSecurityGroup),
+		act("CreateSnapshot", CreateSnapshot),
+		act("CreateSubnet", CreateSubnet),
+		act("CreateTags", CreateTags),
+		act("CreateVpc", CreateVpc),
+		act("DeleteInternetGateway", DeleteInternetGateway),
+		act("DeleteKeyPair", DeleteKeyPair),
+		act("DeleteLaunchTemplate", DeleteLaunchTemplate),
+		act("DeleteLaunchTemplateVersions", DeleteLaunchTemplateVersions),
+		act("DeleteRoute", DeleteRoute),
+		act("DeleteRouteTable", DeleteRouteTable),
+		act("DeleteSecurityGroup", DeleteSecurityGroup),
+		act("DeleteSnapshot", DeleteSnapshot),
+		act("DeleteSubnet", DeleteSubnet),
+		act("DeleteTags", DeleteTags),
+		act("DeleteVolume", DeleteVolume),
+		act("DeleteVpc", DeleteVpc),
+		act("DeregisterImage", DeregisterImage),
+		act("DescribeAccountAttributes", DescribeAccountAttributes),
+		act("DescribeAddresses", DescribeAddresses),
+		act("DescribeAvailabilityZones", DescribeAvailabilityZones),
+		act("DescribeImageAttribute", DescribeImageAttribute),
+		act("DescribeImages", DescribeImages),
+		act("DescribeInstanceAttribute", DescribeInstanceAttribute),
+		act("DescribeInstanceStatus", DescribeInstanceStatus),
+		act("DescribeInstanceTypeOfferings", DescribeInstanceTypeOfferings),
+		act("DescribeInstances", DescribeInstances),
+		act("DescribeInternetGateways", DescribeInternetGateways),
+		act("DescribeKeyPairs", DescribeKeyPairs),
+		act("DescribeLaunchTemplateVersions", DescribeLaunchTemplateVersions),
+		act("DescribeLaunchTemplates", DescribeLaunchTemplates),
+		act("DescribeRegions", DescribeRegions),
+		act("DescribeRouteTables", DescribeRouteTables),
+		act("DescribeSecurityGroupRules", DescribeSecurityGroupRules),
+		act("DescribeSecurityGroups", DescribeSecurityGroups),
+		act("DescribeSnapshots", DescribeSnapshots),
+		act("DescribeSubnets", DescribeSubnets),
+		act("DescribeTags", DescribeTags),
+		act("DescribeVolumes", DescribeVolumes),
+		act("DescribeVpcAttribute", DescribeVpcAttribute),
+		act("DescribeVpcs", DescribeVpcs),
+		act("DetachInternetGateway", DetachInternetGateway),
+		act("DisableImageDeprecation", DisableImageDeprecation),
+		act("DisableImageDeregistrationProtection", DisableImageDeregistrationProtection),
+		act("DisassociateAddress", DisassociateAddress),
+		act("DisassociateRouteTable", DisassociateRouteTable),
+		act("EnableImageDeprecation", EnableImageDeprecation),
+		act("EnableImageDeregistrationProtection", EnableImageDeregistrationProtection),
+		core.Fetching("GetConsoleOutput", fetchConsole, getConsoleOutput),
+		act("ImportKeyPair", ImportKeyPair),
+		act("ModifyImageAttribute", ModifyImageAttribute),
+		act("ModifyInstanceAttribute", ModifyInstanceAttribute),
+		act("ModifyLaunchTemplate", ModifyLaunchTemplate),
+		act("ModifySubnetAttribute", ModifySubnetAttribute),
+		act("ModifyVpcAttribute", ModifyVpcAttribute),
+		act("RebootInstances", RebootInstances),
+		act("RegisterImage", RegisterImage),
+		act("ReleaseAddress", ReleaseAddress),
+		act("ReplaceRoute", ReplaceRoute),
+		act("ReplaceRouteTableAssociation", ReplaceRouteTableAssociation),
+		act("RevokeSecurityGroupEgress", RevokeSecurityGroupEgress),
+		act("RevokeSecurityGroupIngress", RevokeSecurityGroupIngress),
+		act("RunInstances", RunInstances),
+		act("StartInstances", StartInstances),
+		act("StopInstances", StopInstances),
+		act("TerminateInstances", TerminateInstances),
+	}
+}
+
+// act is core.Act for callers from outside, who may not set tags of AWS.
+func act[I, O any](name string, fn func(tx *core.Tx, in *I) (*O, error)) core.Action {
+	return core.Act(name, func(tx *core.Tx, in *I) (*O, error) {
+		if err := reserved(reflect.ValueOf(in)); err != nil {
+			return nil, err
+		}
+		return fn(tx, in)
+	})
+}

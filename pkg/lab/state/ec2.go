@@ -25,6 +25,9 @@ type Image struct {
 	Encrypted             bool
 	Tags                  Tags
 	Ref                   string
+	SizeGiB               int64
+	ReadyAt               time.Time // of a copy under way
+	Imds                  string    // "v2.0" when the image asks for it
 }
 
 // Snapshot of a volume.
@@ -72,7 +75,17 @@ type Instance struct {
 	Tags                         Tags
 	SystemStatus, InstanceStatus string // "initializing", "ok", "impaired"
 	Fault                        runtime.Fault
-	Reboot                       bool
+	Reboot                       bool      // shall be stopped and started, without another state
+	StateCode                    string    // code of StateReason
+	TransitionReason             string    // "User initiated (2026-…)"
+	ChecksAt                     time.Time // when the status checks are decided
+	WantPublic                   bool      // gets a public address whenever it starts
+	TerminationGuard, StopGuard  bool
+	LaunchIndex                  int64
+	InstanceTags                 string `json:",omitempty"` // metadata option, as given
+	Monitoring                   bool
+	EbsOptimized                 bool
+	RetryAt                      time.Time // when to try again what the runtime could not do
 }
 
 // KeyPair is a public key (and never its private half).

@@ -13,14 +13,15 @@ const Version = 1
 
 // World is everything.
 type World struct {
-	Version int
-	Lab     string // id of this lab: every container, image and network is labelled with it
-	Account string
-	Regions map[string]*Region
-	Zones   map[string]*HostedZone // Route 53 is global: by zone id
-	Changes map[string]*ZoneChange // Route 53 changes, by change id
-	Roles   map[string]*Role       // IAM is global: by name
-	Faults  []*Fault
+	Version  int
+	Lab      string // id of this lab: every container, image and network is labelled with it
+	Account  string
+	Regions  map[string]*Region
+	Zones    map[string]*HostedZone // Route 53 is global: by zone id
+	Changes  map[string]*ZoneChange // Route 53 changes, by change id
+	Roles    map[string]*Role       // IAM is global: by name
+	Profiles map[string]*Profile    // by name
+	Faults   []*Fault
 }
 
 // Role is an IAM role, its policies as given.
@@ -29,6 +30,16 @@ type Role struct {
 	Policies                              map[string]string
 	Managed                               []string
 	Created                               time.Time
+	Description                           string
+	Tags                                  Tags
+}
+
+// Profile is an IAM instance profile.
+type Profile struct {
+	Name, ARN, ID, Path string
+	Roles               []string
+	Created             time.Time
+	Tags                Tags
 }
 
 // New is an empty world.
@@ -44,6 +55,7 @@ func (w *World) Init() {
 	ensure(&w.Zones)
 	ensure(&w.Changes)
 	ensure(&w.Roles)
+	ensure(&w.Profiles)
 	for _, r := range w.Regions {
 		r.init()
 	}
@@ -62,7 +74,9 @@ func (w *World) Region(name string) *Region {
 
 // Region is what one region holds.
 type Region struct {
-	Name string
+	Name   string
+	Seeded bool                 // its default VPC and base image were made
+	Trash  map[string]time.Time // images of the runtime that no AMI has any more -> when to drop them
 
 	// ec2.go
 	Images           map[string]*Image
@@ -99,6 +113,7 @@ type Region struct {
 }
 
 func (r *Region) init() {
+	ensure(&r.Trash)
 	ensure(&r.Images)
 	ensure(&r.Snapshots)
 	ensure(&r.Volumes)
