@@ -112,7 +112,7 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, error) {
 	retryer := func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = attempts
-			o.MaxBackoff = min(20*time.Second, max(time.Second, 4*t.Poll.Max))
+			o.MaxBackoff = t.Scale(20 * time.Second)
 			o.RateLimiter = ratelimit.None
 		})
 	}
