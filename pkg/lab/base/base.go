@@ -1,0 +1,208 @@
+// Package base makes the lab's base image, the disk of its "Debian 12" AMI: a
+// small Debian with systemd, sshd, cloud-init, sudo and the user admin. It is
+// built from the package sources of the host where that is a Debian 12 with
+// mmdebstrap, else from a pulled debian image, and kept as a tarball, so that
+// the next lab has it in seconds.
+package base
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime/docker"
+)
+
+//go:embed build.sh
+var buildScript string
+
+//go:embed customize.sh
+var customizeScript string
+
+// Repository is the engine's name of base images; the tag is their digest.
+const Repository = "chain-lab-base"
+
+// Options of Prepare.
+type Options struct {
+	Engine *client.Client
+	Cache  string       // directory of the tarballs
+	Log    *slog.Logger // nil: discarded
+	Pull   bool         // start from a pulled debian image even where mmdebstrap is there
+}
+
+// Prepare makes sure that the engine has the base image and returns its
+// reference: at once if it is there, in seconds from the cache, else in about a
+// minute. Two that prepare at the same time build it once.
+func Prepare(ctx context.Context, o Options) (string, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	version, err := o.Engine.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return "", fmt.Errorf("base image: %w", err)
+	}
+	sources, options := hostSources(ctx, "/etc")
+	digest := digest(buildScript, customizeScript, sources, strings.Join(options, "\n"), version.Arch)
+	ref := Repository + ":" + digest
+	if _, err := o.Engine.ImageInspect(ctx, ref); err == nil {
+		return ref, nil
+	} else if !errdefs.IsNotFound(err) {
+		return "", fmt.Errorf("base image: %w", err)
+	}
+	tarball := filepath.Join(o.Cache, "base-"+digest+".tar")
+	unlock, err := lock(ctx, o.Cache)
+	if err != nil {
+		return "", fmt.Errorf("base image: %w", err)
+	}
+	defer unlock()
+	if _, err := os.Stat(tarball); err != nil {
+		if err := build(ctx, o, tarball, sources, options, version.Arch); err != nil {
+			return "", fmt.Errorf("base image: %w", err)
+		}
+		forget(o, tarball)
+	}
+	if err := load(ctx, o, tarball, ref, digest); err != nil {
+		return "", fmt.Errorf("base image: %w", err)
+	}
+	return ref, nil
+}
+
+// digest of what the image is made from.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// lock lets one process at a time work in the cache.
+func lock(ctx context.Context, dir string) (func(), error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "base.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	got := make(chan error, 1)
+	go func() { got <- syscall.Flock(int(f.Fd()), syscall.LOCK_EX) }()
+	select {
+	case err := <-got:
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		return func() { _ = f.Close() }, nil // the lock goes with the file
+	case <-ctx.Done():
+		_ = f.Close()
+		return nil, ctx.Err()
+	}
+}
+
+// build writes the tarball, or nothing.
+func build(ctx context.Context, o Options, tarball, sources string, options []string, arch string) error {
+	part := filepath.Join(filepath.Dir(tarball), "part-"+filepath.Base(tarball)) // mmdebstrap goes by the name's end
+	defer os.Remove(part)
+	if _, err := exec.LookPath("mmdebstrap"); err == nil && !o.Pull && arch == runtime.GOARCH {
+		o.Log.Info("building the base image with mmdebstrap, about a minute; later labs take it from the cache", "cache", o.Cache)
+		if err := bootstrap(ctx, part, sources, options); err != nil {
+			return err
+		}
+	} else {
+		o.Log.Info("making the base image from " + upstream + "; later labs take it from the cache")
+		if err := derive(ctx, o, part, sources, options); err != nil {
+			return err
+		}
+	}
+	return os.Rename(part, tarball)
+}
+
+// bootstrap runs the recipe with mmdebstrap: as root, or in a user namespace.
+func bootstrap(ctx context.Context, out, sources string, options []string) error {
+	dir, err := os.MkdirTemp("", "chain-lab-base-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // another user in the namespace reads it
+		return err
+	}
+	for name, text := range map[string]string{"build.sh": buildScript, "customize.sh": customizeScript, "debian.sources": sources} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			return err
+		}
+	}
+	args := append([]string{
+		filepath.Join(dir, "build.sh"), out,
+		filepath.Join(dir, "debian.sources"), filepath.Join(dir, "customize.sh"),
+	}, options...)
+	cmd := exec.CommandContext(ctx, "/bin/sh", args...)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Dir = dir
+	// mmdebstrap cleans up on SIGTERM only.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("mmdebstrap: %w:\n%s", errors.Join(ctx.Err(), err), tail(log.String(), 12))
+	}
+	return nil
+}
+
+// tail is the last n lines of a text.
+func tail(s string, n int) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// load gives the tarball to the engine. The command stands in the image; a stop
+// signal cannot (engines refuse it at an import), so machines get it one by one.
+func load(ctx context.Context, o Options, tarball, ref, digest string) error {
+	f, err := os.Open(tarball)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	res, err := o.Engine.ImageImport(ctx, client.ImageImportSource{Source: f, SourceName: "-"}, ref, client.ImageImportOptions{
+		Changes: []string{`CMD ["/sbin/init"]`, "ENV container=docker", "LABEL " + docker.LabelBase + "=" + digest},
+	})
+	if err != nil {
+		return fmt.Errorf("import %s: %w", tarball, err)
+	}
+	defer res.Close()
+	if _, err := io.Copy(io.Discard, res); err != nil { // the answer ends with the import
+		return fmt.Errorf("import %s: %w", tarball, err)
+	}
+	if _, err := o.Engine.ImageInspect(ctx, ref); err != nil {
+		return fmt.Errorf("import %s: %w", tarball, err)
+	}
+	return nil
+}
+
+// forget drops the tarballs of earlier recipes.
+func forget(o Options, keep string) {
+	old, _ := filepath.Glob(filepath.Join(o.Cache, "base-*.tar")) // the pattern is well formed
+	for _, f := range old {
+		if f == keep {
+			continue
+		}
+		if err := os.Remove(f); err != nil {
+			o.Log.Warn("the base image of an earlier recipe stays", "error", err)
+		}
+	}
+}
