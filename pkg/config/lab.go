@@ -50,6 +50,7 @@ func (c *Config) lab(t *Target) error {
 	t.Account = labAccount
 	t.Endpoint = "http://" + l.API
 	t.SOCKS = l.SOCKS
+	t.From = []string{"192.0.2.1/32"} // whoever comes through the lab's proxy
 	t.Credentials = credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "lab", "")
 	t.Remote = filepath.Join(dir, "trail.git")
 	t.GitDir = filepath.Join(dir, "trail")

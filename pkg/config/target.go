@@ -32,6 +32,7 @@ type Target struct {
 	Endpoint    string                  // of all AWS APIs; "" is AWS's own
 	Credentials aws.CredentialsProvider // nil: the SDK's default chain
 	SOCKS       string                  // "host:port" that pages are fetched through; "" is directly
+	From        []string                // networks (CIDR) that our connections come from; nil: our public address is asked for
 
 	Remote string // of the trail: a Git remote's name, URL or path
 	Branch string // of the trail
