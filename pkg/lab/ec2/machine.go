@@ -13,11 +13,11 @@ import (
 
 // Waits as AWS states them.
 const (
-	checksTake   = 60 * time.Second  // from running to status checks passed
-	checksFail   = 120 * time.Second // from running to status checks failed
-	readable     = time.Hour         // how long a terminated instance can still be described
-	copyTakes    = 60 * time.Second
-	retries      = 30 * time.Second // after a runtime that could not do what was asked
+	checksTake = 60 * time.Second  // from running to status checks passed
+	checksFail = 120 * time.Second // from running to status checks failed
+	readable   = time.Hour         // how long a terminated instance can still be described
+	copyTakes  = 60 * time.Second
+	retries    = 30 * time.Second // after a runtime that could not do what was asked
 )
 
 // machineJob names the one job that may touch a machine at a time: boot, stop,
