@@ -1,0 +1,294 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
+	"github.com/build-deploy-chain/chain/pkg/command"
+	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+// State is a bake under way.
+type State struct {
+	Result Result
+
+	last  *Record
+	lock  *trail.Lock
+	image *compute.Image // made by us or by a dead run, not yet proven
+	dir   string         // of the logs
+	tree  string         // the recipe as the commit has it
+	tools struct{ packer string }
+}
+
+// Bake makes sure that a good image of the role's recipe at HEAD exists and is
+// the default of ImageId in the templates.
+func Bake(ctx context.Context, env pipeline.Env, o Options) (Result, error) {
+	var s State
+	if env.Clock == nil {
+		env.Clock = o.Clock
+	}
+	err := pipeline.Do(ctx, env, &s, Steps(o)...)
+	return s.Result, err
+}
+
+// Steps is the whole bake. The state's zero value is where it starts.
+func Steps(o Options) []pipeline.Step[State] {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if o.Runner == nil {
+		o.Runner = command.Exec{}
+	}
+	if o.Deadline <= 0 {
+		o.Deadline = 5 * time.Minute
+	}
+	found := func(s *State) string {
+		if s.Result.Reused {
+			return fmt.Sprintf("%s is good and of the same recipe", s.Result.Image)
+		}
+		return ""
+	}
+	made := func(s *State) string {
+		if reason := found(s); reason != "" {
+			return reason
+		}
+		if s.image != nil {
+			return fmt.Sprintf("an earlier bake made %s before it was cut off", s.image.ID)
+		}
+		return ""
+	}
+	return []pipeline.Step[State]{
+		step{"read the recipe", o, nil, readRecipe},
+		step{"look for a good image of it", o, nil, findGood},
+		step{"take the lock of the recipe", o, found, takeLock},
+		step{"clear what a dead bake left", o, found, clearDead},
+		step{"bake", o, made, runPacker},
+		step{"inspect a machine started from the image", o, found, inspect},
+		step{"tag the image good", o, found, tagGood},
+		step{"write the image into the templates", o, nil, writeDown},
+	}
+}
+
+type step struct {
+	name string
+	o    Options
+	skip func(*State) string
+	run  func(context.Context, *pipeline.Run, Options, *State) error
+}
+
+func (s step) String() string { return s.name }
+
+func (s step) Skip(st *State) string {
+	if s.skip == nil {
+		return ""
+	}
+	return s.skip(st)
+}
+
+func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
+	if st.lock != nil {
+		if err := st.lock.Step(ctx, s.name); err != nil {
+			return explain(ctx, s.o, st, err)
+		}
+	}
+	return explain(ctx, s.o, st, s.run(ctx, run, s.o, st))
+}
+
+// readRecipe works out the key, without a write anywhere.
+func readRecipe(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	state, err := o.Clone.State(ctx)
+	if err != nil {
+		return err
+	}
+	var dirty []string
+	for _, path := range state.Dirty {
+		for _, dir := range RecipePaths {
+			if strings.HasPrefix(path, dir+"/") {
+				dirty = append(dirty, path)
+			}
+		}
+	}
+	if len(dirty) > 0 {
+		return &report.Failure{
+			Code: report.Usage, ID: "E-BAKE-02", What: "the recipe is not committed: " + some(dirty), State: "nothing was made",
+			Next: []string{"git add -A && git commit  # an image is made from what Git has", "git stash  # puts the changes aside"},
+		}
+	}
+	if s.last, err = Last(ctx, o.Trail, o.Role, o.Target.Region); err != nil {
+		return err
+	}
+	was := ""
+	if s.last != nil {
+		was = s.last.Base.ID
+	}
+	base, err := FindBase(ctx, o.Client, o.Bake, o.Target.Region, was, o.NewBase)
+	if err != nil {
+		return err
+	}
+	if s.Result.Recipe, err = Key(ctx, o.Clone, o.Trail.Head(), o.Role, base); err != nil {
+		return err
+	}
+	run.Fact("key", s.Result.Recipe.Key)
+	run.Fact("base", base.ID+" "+base.Name)
+	if s.last != nil && s.last.Key != s.Result.Recipe.Key {
+		run.Note("other than %s in: %s", s.last.Image, strings.Join(s.Result.Recipe.Differs(s.last.Recipe), ", "))
+	}
+	return nil
+}
+
+func findGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	if o.Force {
+		run.Note("a good image would not be used: a new one is forced")
+		return nil
+	}
+	prefer := ""
+	if s.last != nil {
+		prefer = s.last.Image
+	}
+	i, err := Find(ctx, o.Client, o.Role, s.Result.Recipe.Key, prefer)
+	if err != nil || i == nil {
+		return err
+	}
+	s.Result.Image, s.Result.Name, s.Result.Reused = i.ID, i.Name, true
+	run.Note("unchanged: reusing %s, made from commit %s", i.ID, i.Tags[TagCommit])
+	return nil
+}
+
+func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	l, err := o.Trail.Lock(ctx, "image/"+o.Role+"/"+s.Result.Recipe.Key, trail.Holder{What: "bake", Run: o.Run, Step: "take the lock of the recipe"})
+	if err != nil {
+		return err
+	}
+	s.lock = l
+	run.Defer("the lock of the recipe", l.Release)
+	if l.TookOver != nil {
+		run.Note("took over from a run that died: %s", l.TookOver)
+	}
+	// Another run may have ended between our look and the lock.
+	if err := findGood(ctx, run, o, s); err != nil {
+		return err
+	}
+	if s.Result.Reused {
+		return nil
+	}
+	s.dir = filepath.Join(o.Target.State, "bake", s.Result.Recipe.Key[:12], o.Run)
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory of the logs: %w", err)
+	}
+	s.Result.Log = s.dir
+	s.tree = filepath.Join(s.dir, "tree")
+	run.Defer("the copy of the recipe", func(context.Context) error { return os.RemoveAll(s.tree) })
+	return o.Clone.Export(ctx, s.Result.Recipe.Commit, s.tree, RecipePaths...)
+}
+
+func tagGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	ids := append([]string{s.image.ID}, s.image.Snapshots...)
+	if err := o.Client.Tag(ctx, ids, compute.Tags{TagState: Good, TagExpires: Never}); err != nil {
+		return err
+	}
+	s.Result.Image, s.Result.Name = s.image.ID, s.image.Name
+	run.Fact("image", s.image.ID)
+	return nil
+}
+
+func writeDown(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	w, err := write(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	s.Result.Written = w
+	if w.New {
+		run.Fact("commit", w.Commit)
+	} else {
+		run.Note("%s is in the templates already", s.Result.Image)
+	}
+	return nil
+}
+
+// tags of what a bake makes, but for the state.
+func tags(o Options, s *State, purpose string) compute.Tags {
+	r := s.Result.Recipe
+	t := compute.Tags{
+		TagKey: r.Key, TagRole: o.Role, TagRun: o.Run, TagPurpose: purpose,
+		TagExpires: o.Clock.Now().Add(lifetime).UTC().Format(time.RFC3339),
+		TagCommit:  r.Commit, TagBase: r.Base.ID, TagPuppet: r.Tools["puppet"], TagServerspec: r.Tools["serverspec"],
+	}
+	if s.tools.packer != "" {
+		t[TagPacker] = s.tools.packer
+	}
+	return t
+}
+
+// explain makes the failure that a person reads.
+func explain(ctx context.Context, o Options, s *State, err error) error {
+	var f *report.Failure
+	if err == nil || errors.As(err, &f) || ctx.Err() != nil {
+		return err
+	}
+	f = &report.Failure{
+		Code: report.BakeFailed, ID: "E-BAKE-04", What: "the image was not made", Where: o.Role + " in " + o.Target.Region,
+		State: "the templates are unchanged, no image was kept", Next: []string{"the same command again"}, Err: err,
+	}
+	if s.dir != "" {
+		f.Where += ", logs in " + s.dir
+	}
+	if s.image != nil {
+		f.What = "the image was not judged"
+		f.State = "the templates are unchanged; " + s.image.ID + " waits to be judged by the same command"
+	}
+	var (
+		held *trail.HeldError
+		git  *trail.Error
+		base *NoBaseError
+	)
+	switch {
+	case errors.As(err, &held):
+		f.Code, f.ID, f.What, f.Next = report.Locked, "E-BAKE-10", "somebody else is baking it", held.Next()
+	case errors.As(err, &base):
+		f.Code, f.ID, f.What = report.Usage, "E-BAKE-05", "there is no base image"
+		f.Next = []string{"see bake.owner and bake.name in chain.yaml"}
+	case errors.As(err, &git):
+		f.ID, f.What, f.Next = "E-GIT-04", "Git", git.Next
+		switch git.Kind {
+		case trail.NotClone, trail.NoCommits, trail.NoRemote, trail.NoGit:
+			f.Code = report.Usage
+		case trail.Denied, trail.HookRefused, trail.Rejected:
+			f.Code = report.Guard
+		}
+		if s.Result.Image != "" && !s.Result.Reused {
+			f.State = "image " + s.Result.Image + " is good and kept; the templates are unchanged"
+		}
+	case denied(err):
+		f.Code, f.ID, f.What = report.Guard, "E-BAKE-03", "AWS does not allow it"
+		f.Next = []string{"aws sts get-caller-identity  # who AWS thinks you are"}
+	case strings.Contains(err.Error(), "no space left on device"):
+		f.ID, f.What, f.Next = "E-BAKE-07", "the disk is full", []string{"df -h " + o.Target.State + "  # make room; then the same command again"}
+	}
+	return f
+}
+
+func denied(err error) bool {
+	switch compute.Code(err) {
+	case "UnauthorizedOperation", "AuthFailure", "AccessDenied", "ExpiredToken", "RequestExpired", "InvalidClientTokenId", "OptInRequired":
+		return true
+	}
+	return false
+}
+
+// some are the first of a list, in words.
+func some(list []string) string {
+	const most = 5
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+}

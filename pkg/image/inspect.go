@@ -1,0 +1,460 @@
+package image
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/build-deploy-chain/chain/pkg/command"
+	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/report"
+)
+
+// contract is the directory of the specs that every image must meet, whatever
+// its role: nothing of the bake is left on it.
+const contract = "image_contract"
+
+// inspect starts the finished image once and looks at it from outside only.
+// What was made to look at it is removed when the step ends, and so is an image
+// that does not pass. One that nobody could judge, because the run was stopped
+// or the answer lies elsewhere, stays for the next run.
+func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	if s.Result.Reused {
+		return nil
+	}
+	began := o.Clock.Now()
+	dir := filepath.Join(s.dir, "inspect")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory of the inspection: %w", err)
+	}
+	v := &visit{o: o, s: s, run: run, dir: dir}
+	err := v.start(ctx)
+	if err == nil {
+		err = v.look(ctx)
+	}
+	err = v.failed(ctx, err)
+	// Also when the run is stopped: it has a moment for that.
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	defer cancel()
+	errs := append([]error{err}, v.leave(after)...)
+	if bad := (*badError)(nil); errors.As(err, &bad) {
+		run.Note("removing image %s", s.image.ID)
+		if e := o.Client.RemoveImage(after, *s.image); e != nil {
+			errs = append(errs, &pipeline.LeftBehindError{What: "image " + s.image.ID, Err: e})
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	s.Result.Phases = append(s.Result.Phases, Phase{"inspect", o.Clock.Now().Sub(began)})
+	return nil
+}
+
+// visit is one look at a machine started from the image.
+type visit struct {
+	o       Options
+	s       *State
+	run     *pipeline.Run
+	dir     string
+	keyFile string
+	key     string
+	machine compute.Machine
+	ssh     *forward
+	http    *forward
+	made    []made
+}
+
+// made is something that is taken back at the end of the visit.
+type made struct {
+	what   string
+	remove func(context.Context) error
+}
+
+func (v *visit) later(what string, remove func(context.Context) error) {
+	v.made = append(v.made, made{what, remove})
+}
+
+// leave takes everything back, the newest first.
+func (v *visit) leave(ctx context.Context) (left []error) {
+	for i := len(v.made) - 1; i >= 0; i-- {
+		if err := v.made[i].remove(ctx); err != nil {
+			left = append(left, &pipeline.LeftBehindError{What: v.made[i].what, Err: err})
+		}
+	}
+	return left
+}
+
+// badError is an image that does not pass. Anything else that goes wrong says
+// nothing about the image.
+type badError struct {
+	what string
+	list []string
+}
+
+func (e *badError) Error() string {
+	if len(e.list) == 0 {
+		return e.what
+	}
+	return e.what + ": " + strings.Join(e.list, "; ")
+}
+
+// failed words the error, and keeps what the machine wrote to its console.
+func (v *visit) failed(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if v.machine.ID != "" {
+		if text, e := v.o.Client.Console(ctx, v.machine.ID); e == nil && text != "" {
+			_ = os.WriteFile(filepath.Join(v.dir, "console.log"), []byte(text), 0o644)
+		}
+	}
+	var bad *badError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	return &report.Failure{
+		Code: report.BakeFailed, ID: "E-BAKE-11", What: "the finished image does not pass the inspection",
+		Where: fmt.Sprintf("%s (%s), logs in %s", v.s.image.ID, v.s.image.Name, v.dir),
+		State: "the templates are unchanged, the image was removed",
+		Next:  []string{"repair the cause and commit; then the same command again"}, Err: err,
+	}
+}
+
+// start brings up the machine, and ways to it.
+func (v *visit) start(ctx context.Context) error {
+	o, c := v.o, v.o.Client
+	from, err := sources(ctx, o)
+	if err != nil {
+		return err
+	}
+	t := tags(o, v.s, "inspect")
+	t["Name"] = "inspect " + v.s.image.Name
+	id := "inspect-" + v.s.image.ID + "-" + o.Run
+
+	v.key, err = c.CreateKeyPair(ctx, id, t)
+	v.later("key pair "+id, func(ctx context.Context) error { return c.DeleteKeyPair(ctx, id) })
+	if err != nil {
+		return err
+	}
+	v.keyFile = filepath.Join(v.dir, "key")
+	v.later("the key's file", func(context.Context) error { return forget(v.keyFile) })
+	if err := os.WriteFile(v.keyFile, []byte(v.key), 0o600); err != nil {
+		return fmt.Errorf("write the key: %w", err)
+	}
+	group, err := c.CreateGroup(ctx, id, "one look at "+v.s.image.ID, o.Subnet, t, compute.Open{Port: 22, From: from}, compute.Open{Port: 80, From: from})
+	if group != "" {
+		v.later("security group "+group, func(ctx context.Context) error { return removeGroup(ctx, o, group) })
+	}
+	if err != nil {
+		return err
+	}
+	// Whatever the answer to the start is, a machine with these tags is ours to end.
+	v.later("the inspected machine", func(ctx context.Context) error {
+		return endMachines(ctx, v.run, o, compute.Tags{TagRun: o.Run, TagPurpose: "inspect"}, 0)
+	})
+	token := sha256.Sum256([]byte(id))
+	v.machine, err = c.StartMachine(ctx, compute.Start{
+		Image: v.s.image.ID, Type: o.Bake.InstanceType, KeyName: id, SecurityGroups: []string{group}, Subnet: o.Subnet,
+		TerminateOnHalt: true, Token: hex.EncodeToString(token[:])[:32], Tags: t,
+		// Ends itself if nobody else does.
+		UserData: "#!/bin/sh\nsystemd-run --unit=inspection-deadline --on-active=2h /bin/systemctl poweroff\n",
+	})
+	if err != nil {
+		return err
+	}
+	began := o.Clock.Now()
+	if err := v.await(ctx); err != nil {
+		return err
+	}
+	v.s.Result.Phases = append(v.s.Result.Phases, Phase{"boot the image", o.Clock.Now().Sub(began)})
+	return nil
+}
+
+func forget(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// await waits until the machine runs and lets us log in.
+func (v *visit) await(ctx context.Context) error {
+	o := v.o
+	deadline, cancel := context.WithTimeoutCause(ctx, o.Deadline, &badError{what: fmt.Sprintf("the machine did not come up within %s", o.Deadline)})
+	defer cancel()
+	err := o.Target.Poll.Until(deadline, o.Clock, func(ctx context.Context) (bool, error) {
+		m, err := o.Client.Machine(ctx, v.machine.ID)
+		if err != nil || m == nil {
+			return false, err
+		}
+		if m.Gone() || m.State == "stopped" {
+			return false, &badError{what: fmt.Sprintf("the machine is %s: %s", m.State, m.Reason)}
+		}
+		v.machine = *m
+		v.run.Await("machine %s, which is %s", m.ID, m.State)
+		return m.State == "running" && m.PublicIP != "", nil
+	})
+	if err != nil {
+		return cause(deadline, err)
+	}
+	v.run.Await("SSH of %s at %s", v.machine.ID, v.machine.PublicIP)
+	defer v.run.Await("")
+	last := error(nil)
+	err = o.Target.Poll.Until(deadline, o.Clock, func(ctx context.Context) (bool, error) {
+		last = v.banner(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			return &badError{what: fmt.Sprintf("nobody can log in to the machine for %s: %v", o.Deadline, last)}
+		}
+		return err
+	}
+	if v.ssh, err = newForward(ctx, o.Target.Dial, v.machine.PublicIP+":22"); err != nil {
+		return err
+	}
+	v.later("the way to SSH", v.ssh.close)
+	if v.http, err = newForward(ctx, o.Target.Dial, v.machine.PublicIP+":80"); err != nil {
+		return err
+	}
+	v.later("the way to HTTP", v.http.close)
+	return nil
+}
+
+func cause(ctx context.Context, err error) error {
+	if bad := (*badError)(nil); ctx.Err() != nil && errors.As(context.Cause(ctx), &bad) {
+		return bad
+	}
+	return err
+}
+
+// banner tells whether an SSH server answers.
+func (v *visit) banner(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	c, err := v.o.Target.Dial(ctx, "tcp", v.machine.PublicIP+":22")
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // nothing was written
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(line, "SSH-") {
+		return fmt.Errorf("no SSH server, it says %q", line)
+	}
+	return nil
+}
+
+// look does all there is to look at, and gathers everything that is wrong.
+func (v *visit) look(ctx context.Context) error {
+	if err := v.page(ctx); err != nil {
+		return err
+	}
+	if err := v.specs(ctx); err != nil {
+		return err
+	}
+	return v.packages(ctx)
+}
+
+// page fetches the page and the version as a user would.
+func (v *visit) page(ctx context.Context) error {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return v.o.Target.Dial(ctx, network, v.machine.PublicIP+":80")
+		},
+	}}
+	get := func(path string) (int, string, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+v.machine.PublicIP+path, nil)
+		if err != nil {
+			return 0, "", err
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			return 0, "", err
+		}
+		defer res.Body.Close() //nolint:errcheck // it was read to its end
+		b, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		return res.StatusCode, string(b), err
+	}
+	// SSH may be up before the page is: both have the same time to boot.
+	bound, cancel := context.WithTimeout(ctx, max(20*time.Second, v.o.Target.Scale(v.o.Deadline)))
+	defer cancel()
+	last := ""
+	err := v.o.Target.Poll.Until(bound, v.o.Clock, func(context.Context) (bool, error) {
+		code, body, err := get("/")
+		switch {
+		case err != nil:
+			last = err.Error()
+		case code != http.StatusOK:
+			last = fmt.Sprintf("it answers %d", code)
+		case !strings.Contains(body, "Hello World"):
+			last = "it does not say Hello World"
+		default:
+			return true, nil
+		}
+		return false, nil
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return &badError{what: "the page: " + last}
+	}
+	code, body, err := get("/version")
+	if err != nil {
+		return &badError{what: "the page /version: " + err.Error()}
+	}
+	if got := strings.TrimSpace(body); code != http.StatusOK || got != v.s.Result.Recipe.Key {
+		return &badError{what: fmt.Sprintf("the page /version answers %d %q, not the key %s", code, some([]string{got}), v.s.Result.Recipe.Key)}
+	}
+	v.run.Note("the page says Hello World, /version the key")
+	return nil
+}
+
+// specs runs the role's specs and those of every image, over SSH.
+func (v *visit) specs(ctx context.Context) error {
+	began := v.o.Clock.Now()
+	specs := []string{"spec/" + v.o.Role, "spec/" + contract}
+	for _, d := range specs {
+		if _, err := os.Stat(filepath.Join(v.s.tree, "serverspec", d)); err != nil {
+			return &badError{what: "there is no serverspec/" + d + ": an image that nothing is expected of proves nothing"}
+		}
+	}
+	results := filepath.Join(v.dir, "rspec.json")
+	log, err := os.Create(filepath.Join(v.dir, "rspec.log"))
+	if err != nil {
+		return fmt.Errorf("make the log of the specs: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // each line was written when it came
+	v.run.Await("Serverspec")
+	_, err = v.o.Runner.Run(ctx, command.Cmd{
+		Name: "rspec", Args: append([]string{"--no-color", "--format", "documentation", "--format", "json", "--out", results}, specs...),
+		Dir: filepath.Join(v.s.tree, "serverspec"), Out: log, Grace: 5 * time.Second,
+		Env: []string{
+			"TARGET_HOST=127.0.0.1", "TARGET_PORT=" + v.ssh.port(), "TARGET_USER=" + v.o.Bake.User, "TARGET_KEY=" + v.keyFile,
+			"TARGET_HTTP_PORT=" + v.http.port(), "IMAGE_KEY=" + v.s.Result.Recipe.Key, "LC_ALL=C.UTF-8",
+			// The connections go to this machine, whatever proxies the user has.
+			"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1", "HTTP_PROXY=", "http_proxy=",
+		},
+	})
+	v.run.Await("")
+	if errors.Is(err, exec.ErrNotFound) {
+		return &report.Failure{
+			Code: report.Usage, ID: "E-BAKE-06", What: "Serverspec is not installed",
+			State: v.s.image.ID + " waits to be judged; the templates are unchanged",
+			Next: []string{"./station.sh bake  # installs what is missing"}, Err: err,
+		}
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	got, readErr := readExamples(results)
+	switch {
+	case readErr == nil && len(got.failed) > 0:
+		return &badError{what: fmt.Sprintf("%d of %d expectations are not met", len(got.failed), got.count), list: got.failed}
+	case err != nil:
+		return fmt.Errorf("run the specs from outside: %w", err)
+	case readErr != nil:
+		return readErr
+	case got.count == 0:
+		return &badError{what: "the specs look at nothing"}
+	}
+	v.s.Result.Examples = got.count
+	v.s.Result.Phases = append(v.s.Result.Phases, Phase{"Serverspec from outside", v.o.Clock.Now().Sub(began)})
+	v.run.Fact("expectations met", got.count)
+	return nil
+}
+
+// examples is what rspec found.
+type examples struct {
+	count  int
+	failed []string
+}
+
+func readExamples(path string) (examples, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return examples{}, fmt.Errorf("read what the specs found: %w", err)
+	}
+	var r struct {
+		Examples []struct {
+			Description string `json:"full_description"`
+			Status      string `json:"status"`
+			File        string `json:"file_path"`
+			Line        int    `json:"line_number"`
+		} `json:"examples"`
+		Summary struct {
+			Outside int `json:"errors_outside_of_examples_count"`
+		} `json:"summary"`
+		Messages []string `json:"messages"`
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return examples{}, fmt.Errorf("read what the specs found: %w", err)
+	}
+	e := examples{count: len(r.Examples)}
+	for _, x := range r.Examples {
+		if x.Status != "passed" {
+			e.failed = append(e.failed, fmt.Sprintf("%s (%s:%d)", strings.Join(strings.Fields(x.Description), " "), strings.TrimPrefix(x.File, "./"), x.Line))
+		}
+	}
+	if r.Summary.Outside > 0 {
+		e.failed = append(e.failed, fmt.Sprintf("%d errors in the specs themselves: %s", r.Summary.Outside, strings.Join(strings.Fields(strings.Join(r.Messages, " ")), " ")))
+	}
+	return e, nil
+}
+
+// packages asks the machine what is installed on it.
+func (v *visit) packages(ctx context.Context) error {
+	signer, err := ssh.ParsePrivateKey([]byte(v.key))
+	if err != nil {
+		return fmt.Errorf("read the key of the machine: %w", err)
+	}
+	conn, err := v.o.Target.Dial(ctx, "tcp", v.machine.PublicIP+":22")
+	if err != nil {
+		return fmt.Errorf("log in to %s: %w", v.machine.ID, err)
+	}
+	defer conn.Close() //nolint:errcheck // everything was read
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	c, chans, reqs, err := ssh.NewClientConn(conn, v.machine.PublicIP+":22", &ssh.ClientConfig{
+		User: v.o.Bake.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, Timeout: 20 * time.Second,
+		// A machine started a moment ago: its host key is new, and nothing is told to it.
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // see above
+	})
+	if err != nil {
+		return fmt.Errorf("log in to %s: %w", v.machine.ID, err)
+	}
+	client := ssh.NewClient(c, chans, reqs)
+	defer client.Close() //nolint:errcheck // everything was read
+	session, err := client.NewSession()
+	if err != nil {
+		return fmt.Errorf("log in to %s: %w", v.machine.ID, err)
+	}
+	out, err := session.Output(`LC_ALL=C dpkg-query -W -f '${Package} ${Version}\n' | sort`)
+	if err != nil {
+		return fmt.Errorf("list the packages of %s: %w", v.machine.ID, err)
+	}
+	v.s.Result.Packages = strings.Split(strings.TrimSpace(string(out)), "\n")
+	v.run.Fact("packages", len(v.s.Result.Packages))
+	return nil
+}

@@ -1,0 +1,134 @@
+package image_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+func git(t testing.TB, dir string, args ...string) string {
+	t.Helper()
+	c := exec.Command("git", args...)
+	c.Dir = dir
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, "git %s: %s", strings.Join(args, " "), out)
+	return strings.TrimSpace(string(out))
+}
+
+func put(t testing.TB, dir, path, content string) {
+	t.Helper()
+	full := filepath.Join(dir, path)
+	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
+	require.NoError(t, os.WriteFile(full, []byte(content), 0o644))
+}
+
+// repository is a clone with a recipe and a template.
+func repository(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", home)
+	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	put(t, home, ".gitconfig", "[user]\n\tname = Ann Example\n\temail = ann@example.org\n[init]\n\tdefaultBranch = main\n")
+	dir := filepath.Join(t.TempDir(), "clone")
+	git(t, home, "init", "--quiet", dir)
+	for path, content := range map[string]string{
+		".gitignore":                       "/.chain/\n",
+		"README.md":                        "hello\n",
+		"packer/build.pkr.hcl":             "build {}\n",
+		"packer/tools.env":                 "# versions\nPUPPET=7.23\nSERVERSPEC=2.42\n",
+		"puppet/page":                      "Hello World\n",
+		"serverspec/spec/web/page_spec.rb": "# page\n",
+		"serverspec/spec/image_contract/leftovers_spec.rb": "# nothing\n",
+		"cloudformation/web/production.eu-west-1.yaml":     "Parameters:\n  ImageId:\n    Type: AWS::EC2::Image::Id\n    Default: ami-00000000000000000\n",
+	} {
+		put(t, dir, path, content)
+	}
+	commit(t, dir, "first")
+	return dir
+}
+
+func commit(t testing.TB, dir, message string) string {
+	t.Helper()
+	git(t, dir, "add", "-A")
+	git(t, dir, "commit", "--quiet", "-m", message)
+	return git(t, dir, "rev-parse", "HEAD")
+}
+
+func key(t testing.TB, dir, role, base string) image.Recipe {
+	t.Helper()
+	c, err := trail.OpenClone(t.Context(), nil, dir)
+	require.NoError(t, err)
+	head, err := c.Head(t.Context())
+	require.NoError(t, err)
+	r, err := image.Key(t.Context(), c, head, role, image.Base{ID: base})
+	require.NoError(t, err)
+	return r
+}
+
+func TestTheKeyIsWhatTheImageIsMadeOf(t *testing.T) {
+	dir := repository(t)
+	first := key(t, dir, "web", "ami-1")
+	assert.Regexp(t, `^[0-9a-f]{24}$`, first.Key)
+	assert.Equal(t, map[string]string{"puppet": "7.23", "serverspec": "2.42"}, first.Tools)
+
+	// Another laptop, another day, another way of cloning.
+	other := filepath.Join(t.TempDir(), "elsewhere")
+	git(t, dir, "clone", "--quiet", "--depth=1", "file://"+dir, other)
+	assert.Equal(t, first.Key, key(t, other, "web", "ami-1").Key)
+
+	// What is not part of the recipe does not count, nor what is not committed.
+	put(t, dir, "README.md", "changed\n")
+	commit(t, dir, "docs")
+	put(t, dir, "puppet/page", "not committed\n")
+	put(t, dir, "puppet/new", "not committed\n")
+	assert.Equal(t, first.Key, key(t, dir, "web", "ami-1").Key)
+	git(t, dir, "checkout", "--quiet", "--", "puppet")
+	require.NoError(t, os.Remove(filepath.Join(dir, "puppet/new")))
+
+	differs := func(want string, r image.Recipe) {
+		t.Helper()
+		assert.NotEqual(t, first.Key, r.Key)
+		assert.Equal(t, []string{want}, r.Differs(first))
+	}
+	differs("base", key(t, dir, "web", "ami-2"))
+	differs("role", key(t, dir, "db", "ami-1"))
+	for _, change := range []struct{ path, content, part string }{
+		{"puppet/page", "Hello\n", "puppet"},
+		{"serverspec/spec/web/page_spec.rb", "# other\n", "serverspec"},
+		{"packer/tools.env", "PUPPET=7.24\nSERVERSPEC=2.42\n", "packer"},
+		{"puppet/Puppetfile", "mod 'x', '1'\n", "puppet"},
+	} {
+		put(t, dir, change.path, change.content)
+		commit(t, dir, change.path)
+		differs(change.part, key(t, dir, "web", "ami-1"))
+		git(t, dir, "revert", "--no-edit", "HEAD")
+		assert.Equal(t, first.Key, key(t, dir, "web", "ami-1").Key, "back is back: %s", change.path)
+	}
+	// An executable bit is part of a file, too.
+	require.NoError(t, os.Chmod(filepath.Join(dir, "packer/build.pkr.hcl"), 0o755))
+	commit(t, dir, "mode")
+	differs("packer", key(t, dir, "web", "ami-1"))
+}
+
+func TestARecipeWithoutVersionsIsRefused(t *testing.T) {
+	dir := repository(t)
+	put(t, dir, "packer/tools.env", "PUPPET=7.23\n")
+	commit(t, dir, "no serverspec")
+	c, err := trail.OpenClone(t.Context(), nil, dir)
+	require.NoError(t, err)
+	_, err = image.Key(t.Context(), c, "HEAD", "web", image.Base{ID: "ami-1"})
+	require.ErrorContains(t, err, "does not declare SERVERSPEC")
+	git(t, dir, "rm", "--quiet", "-r", "serverspec")
+	commit(t, dir, "no specs")
+	_, err = image.Key(t.Context(), c, "HEAD", "web", image.Base{ID: "ami-1"})
+	require.ErrorContains(t, err, "there is no serverspec/")
+}
