@@ -206,6 +206,13 @@ func writeDown(ctx context.Context, run *pipeline.Run, o Options, s *State) erro
 		return err
 	}
 	s.Result.Written = w
+	if s.lock != nil {
+		// The bake may be a part of something longer, which needs no such lock.
+		if err := s.lock.Release(ctx); err != nil {
+			return err
+		}
+		s.lock = nil
+	}
 	if w.New {
 		run.Fact("commit", w.Commit)
 	} else {

@@ -85,7 +85,7 @@ func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.o.Clock.Now().UTC().Truncate(time.Second)
-	h = t.me(h)
+	h = t.me(ctx, h)
 	h.Since, h.Updated, h.Commit = now, now, t.head
 	l := &Lock{trail: t, name: name, holder: h}
 	ref := lockRefs + name
@@ -121,7 +121,7 @@ func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) 
 }
 
 // me is this process as a holder.
-func (t *Trail) me(h Holder) Holder {
+func (t *Trail) me(ctx context.Context, h Holder) Holder {
 	if h.User == "" {
 		h.User = t.who.String()
 	}
@@ -130,7 +130,7 @@ func (t *Trail) me(h Holder) Holder {
 	}
 	if h.PID == 0 {
 		h.PID = os.Getpid()
-		h.Born = born(context.Background(), t.git, h.PID)
+		h.Born = born(ctx, t.git, h.PID)
 	}
 	if h.Machine == "" {
 		h.Machine = machine()
