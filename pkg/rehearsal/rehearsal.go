@@ -81,8 +81,10 @@ func (a Availability) String() string {
 type State struct {
 	Account *stack.Account
 	Checks  Checks
-	Prefix  string            // of the stack's name, "web-test-"
-	Own     map[string]string // the test's values of the parameters that differ between environments
+	Prefix  string // of the stack's name, "web-test-"
+	// Own are parameter values with those replaced that differ between environments
+	// by declaration: what a test stack of that name sends.
+	Own     func(values map[string]string, stack string) map[string]string
 	Tags    map[string]string // the test's values of the tags that do
 	Gate    stack.Gate
 	Minutes int    // of the monitoring window

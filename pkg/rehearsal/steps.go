@@ -106,6 +106,14 @@ func (s *State) erase(ctx context.Context) error {
 	return s.Stack.Delete(ctx, s.token("delete"))
 }
 
+// Drop deletes a test stack that turned out not to be needed.
+func (s *State) Drop(ctx context.Context) error {
+	if s.Stack == nil {
+		return nil
+	}
+	return s.erase(ctx)
+}
+
 func (s *State) stop() {
 	if s.probe != nil {
 		s.Record.Availability = s.probe.Stop()
@@ -122,10 +130,8 @@ func (s *State) change(op string, d *Deployment, explicit bool) stack.Change {
 	if c.Tags == nil {
 		c.Tags = map[string]string{}
 	}
-	for k := range c.Parameters {
-		if v, ok := s.Own[k]; ok {
-			c.Parameters[k] = v
-		}
+	if s.Own != nil {
+		c.Parameters = s.Own(c.Parameters, s.Stack.Name)
 	}
 	maps.Copy(c.Tags, s.Tags)
 	delete(c.Parameters, stack.ImageParameter)
@@ -233,6 +239,10 @@ func (s *State) check(ctx context.Context, run *pipeline.Run, phase string, keys
 	if s.probe != nil {
 		s.probe.Phase("after " + phase)
 	}
+	if now.Group != nil && len(now.Group.Serving()) < len(now.Group.Instances) {
+		// What was replaced still drains, and may answer new connections meanwhile.
+		keys = s.keys()
+	}
 	list, err := s.Checks.Check(ctx, now, keys...)
 	if err != nil {
 		return err
@@ -243,6 +253,15 @@ func (s *State) check(ctx context.Context, run *pipeline.Run, phase string, keys
 	s.Record.Checks[phase] = list
 	run.Note("%d checks passed", len(list)-len(Failures(list)))
 	return Verdict(list)
+}
+
+// keys are what /version may answer while machines are exchanged.
+func (s *State) keys() []string {
+	out := []string{s.Candidate.Key}
+	if s.Baseline != nil {
+		out = append(out, s.Baseline.Key)
+	}
+	return out
 }
 
 // Failures are the checks that are not OK.
@@ -297,7 +316,7 @@ func record(ctx context.Context, run *pipeline.Run, s *State) error {
 		return fmt.Errorf("the test stack runs %s, production runs %s", strings.Join(got, ", "), s.Baseline.Image)
 	}
 	s.Record.MayDiffer = stack.MayDiffer
-	s.probe = s.Checks.Probe(context.WithoutCancel(ctx), s.Before, s.Baseline.Key, s.Candidate.Key)
+	s.probe = s.Checks.Probe(context.WithoutCancel(ctx), s.Before, s.keys()...)
 	run.Defer("the prober", func(context.Context) error { s.stop(); return nil })
 	return nil
 }

@@ -1,0 +1,499 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/rehearsal"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/stack"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+// undigested are the parameters that no digest counts.
+var undigested = slices.Concat(template.Capacity, template.PerEnvironment)
+
+// Stack is the environment's stack.
+func (c *Chain) Stack() *stack.Stack { return c.Account.Stack(c.Environment.Stack()) }
+
+// Tags of a stack of this site. They are constant per environment: a tag that
+// changes with every release would change every resource.
+func Tags(site, environment string) map[string]string {
+	return map[string]string{"chain:site": site, "chain:environment": environment}
+}
+
+// guard refuses what must not happen, before anything is written.
+func guard(ctx context.Context, run *pipeline.Run, s *State) error {
+	run.Fact("target", fmt.Sprintf("%s, account %s, region %s", s.Target.Name, s.Target.Account, s.Target.Region))
+	if err := s.Target.Guard(ctx); err != nil {
+		return refuse("E-REL-03", "this is not the account that is meant", err, "check the profile and "+"the account in chain.yaml")
+	}
+	state, err := s.Clone.State(ctx)
+	if err != nil {
+		return err
+	}
+	if len(state.Dirty) > 0 {
+		return &report.Failure{
+			Code: report.Usage, ID: "E-REL-02", What: "the working tree is not clean: " + some(state.Dirty), State: "nothing was changed",
+			Next: []string{"git status", "git commit  # what is released is a commit"},
+		}
+	}
+	if s.Target.Ask && state.Branch == "" {
+		return refuse("E-REL-03", "HEAD is on no branch", nil, "git switch BRANCH")
+	}
+	run.Fact("commit", short(state.Head))
+	return s.rendered(ctx)
+}
+
+// rendered refuses a template that is not what the configuration says, or names
+// an image that is not there.
+func (s *State) rendered(ctx context.Context) error {
+	path := s.Place.Template()
+	nothing := "nothing was changed"
+	body, ok, err := s.Clone.Read(ctx, s.Trail.Head(), path)
+	if err != nil {
+		return err
+	}
+	render := []string{"mage template && git add cloudformation && git commit  # renders what chain.yaml says"}
+	if !ok {
+		return &report.Failure{Code: report.Usage, ID: "E-REL-02", What: path + " is not in Git", State: nothing, Next: render}
+	}
+	if err := template.Check(body); err != nil {
+		return &report.Failure{Code: report.Usage, ID: "E-REL-02", What: path + " is not good", State: nothing, Err: err}
+	}
+	want, err := template.Render(s.Config, s.Environment, s.Place.Region, s.Extend...)
+	if err != nil {
+		return &report.Failure{Code: report.Usage, ID: "E-REL-02", What: "the template cannot be rendered", State: nothing, Err: err}
+	}
+	if want, err = template.Keep(want, body); err != nil {
+		return err
+	}
+	if string(want) != string(body) {
+		return &report.Failure{Code: report.Usage, ID: "E-REL-02", What: path + " is not what chain.yaml says", State: nothing, Next: render}
+	}
+	ami, err := template.Image(body)
+	if err != nil {
+		return err
+	}
+	if template.Baked(ami) {
+		i, err := s.Compute.Image(ctx, ami)
+		if err != nil {
+			return err
+		}
+		if i == nil {
+			return &report.Failure{
+				Code: report.Usage, ID: "E-REL-02", What: path + " names the image " + ami + ", which is not in account " + s.Target.Account + ", " + s.Place.Region, State: nothing,
+				Next: []string{"write " + template.NotBaked + " as the default of ImageId and commit  # the next bake fills it in"},
+			}
+		}
+	}
+	return nil
+}
+
+func refuse(id, what string, err error, next ...string) error {
+	return &report.Failure{Code: report.Guard, ID: id, What: what, State: "nothing was changed", Next: next, Err: err}
+}
+
+func some(list []string) string {
+	if len(list) > 5 {
+		return strings.Join(list[:5], ", ") + fmt.Sprintf(" and %d more", len(list)-5)
+	}
+	return strings.Join(list, ", ")
+}
+
+// look reads all that decides what is to be done. It writes nothing.
+func look(ctx context.Context, run *pipeline.Run, s *State) error {
+	if err := s.see(ctx); err != nil {
+		return err
+	}
+	switch {
+	case s.Live != nil:
+		run.Fact("production", fmt.Sprintf("%s, %s", s.Live.Image(), s.Status))
+	case s.Status != "":
+		run.Fact("production", s.Status)
+	default:
+		run.Fact("production", "none yet")
+	}
+	run.Fact("image key", s.Key)
+	if s.Image != "" {
+		run.Fact("image", s.Image)
+	}
+	if s.Nothing != "" {
+		run.Note("nothing to do: %s", s.Nothing)
+	}
+	return nil
+}
+
+func lookAgain(ctx context.Context, _ *pipeline.Run, s *State) error {
+	if err := s.Trail.Refresh(ctx); err != nil {
+		return err
+	}
+	return s.see(ctx)
+}
+
+func (s *State) see(ctx context.Context) error {
+	var err error
+	if s.Open, err = s.Trail.Open(ctx, s.Place); err != nil {
+		return err
+	}
+	s.Live, s.Status = nil, ""
+	now, err := s.Stack().Status(ctx)
+	switch {
+	case errors.Is(err, stack.ErrAbsent):
+	case err != nil:
+		return err
+	default:
+		s.Status = now.Status
+		if stack.MoveFor(s.Status, true, true) == stack.Update {
+			if s.Live, err = s.Stack().Read(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Back != 0 {
+		if err := s.target(ctx); err != nil {
+			return err
+		}
+	} else if err := s.find(ctx); err != nil {
+		return err
+	}
+	if err := s.baseline(ctx); err != nil {
+		return err
+	}
+	return s.decide(ctx)
+}
+
+// find works out the key of HEAD's recipe, and looks for its image.
+func (s *State) find(ctx context.Context) error {
+	role := s.Environment.Site.Role
+	last, err := image.Last(ctx, s.Trail, role, s.Place.Region)
+	if err != nil {
+		return err
+	}
+	wasBase, wasImage := "", ""
+	if last != nil {
+		wasBase, wasImage = last.Base.ID, last.Image
+	}
+	base, err := image.FindBase(ctx, s.Compute, s.Config.Bake, s.Place.Region, wasBase, false)
+	if err != nil {
+		return err
+	}
+	recipe, err := image.Key(ctx, s.Clone, s.Trail.Head(), role, base)
+	if err != nil {
+		return err
+	}
+	s.Key, s.Image = recipe.Key, ""
+	i, err := image.Find(ctx, s.Compute, role, recipe.Key, wasImage)
+	if err == nil && i != nil {
+		s.Image = i.ID
+	}
+	return err
+}
+
+// keyOf is the key of an image that is there: what /version answers on it.
+func (s *State) keyOf(ctx context.Context, id string) (string, error) {
+	i, err := s.Compute.Image(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if i == nil {
+		return "", fmt.Errorf("%s is not there any more", id)
+	}
+	return i.Tags[image.TagKey], nil
+}
+
+// imageOptions is a bake of this site's image.
+func (s *State) imageOptions() image.Options { return s.ImageOptions() }
+
+// ImageOptions is a bake of this site's role, written into the templates of its
+// environment.
+func (c *Chain) ImageOptions() image.Options {
+	return image.Options{
+		Target: c.Target, Bake: c.Config.Bake, Role: c.Environment.Site.Role, Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail,
+		Run: c.Run, Clock: c.Clock, Client: c.Compute,
+	}
+}
+
+// baseline is what production runs, or else what it last ran by the trail.
+func (s *State) baseline(ctx context.Context) error {
+	r := &s.Rehearsal
+	r.Baseline = nil
+	if s.Live != nil {
+		key, err := s.keyOf(ctx, s.Live.Image())
+		if err != nil {
+			return fmt.Errorf("production's image: %w", err)
+		}
+		r.Baseline = &rehearsal.Deployment{
+			Body: s.Live.Body, Parameters: without(s.Live.Parameters, stack.ImageParameter), Image: s.Live.Image(), Key: key, Tags: own(s.Live.Tags),
+			Digest: s.Live.Digest(undigested),
+		}
+		return nil
+	}
+	if s.Status != "" {
+		return nil // a half-made stack tells nothing
+	}
+	last, err := s.lastReleased(ctx)
+	if err != nil || last == nil {
+		return err
+	}
+	d := last.Candidate
+	key, err := s.keyOf(ctx, d.Image)
+	if err != nil || key == "" || d.Template == "" {
+		return nil //nolint:nilerr // its image is gone: then there is nothing to rehearse from
+	}
+	r.Baseline = &rehearsal.Deployment{Body: d.Template, Parameters: d.Parameters, Image: d.Image, Key: key, Tags: d.Tags, Digest: d.Digest}
+	return nil
+}
+
+func (s *State) lastReleased(ctx context.Context) (*trail.Release, error) {
+	list, err := s.Trail.History(ctx, s.Place, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		if r.Outcome != nil && r.Outcome.Result == trail.Released {
+			return &r, nil
+		}
+	}
+	return nil, nil
+}
+
+func without(m map[string]string, keys ...string) map[string]string {
+	out := maps.Clone(m)
+	for _, k := range keys {
+		delete(out, k)
+	}
+	return out
+}
+
+func own(tags map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range tags {
+		if !strings.HasPrefix(k, "aws:") {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// decide makes the candidate, if its image is known, and says whether there is anything to do.
+func (s *State) decide(ctx context.Context) error {
+	s.Nothing, s.Rehearsal.Skip, s.Evidence = "", "", nil
+	if s.Image == "" {
+		return nil
+	}
+	if err := s.candidate(ctx); err != nil {
+		return err
+	}
+	same := s.Live != nil && s.Rehearsal.Baseline.Digest == s.Rehearsal.Candidate.Digest
+	if same && s.Open == nil && s.settled() {
+		s.Nothing = "production runs exactly this already"
+		return nil
+	}
+	return s.findEvidence(ctx)
+}
+
+// settled says whether all machines run what the stack says.
+func (s *State) settled() bool {
+	images := s.Live.Images()
+	return len(images) == 0 || len(images) == 1 && images[0] == s.Live.Image()
+}
+
+// candidate is HEAD's template with the image as its default, and every
+// parameter: from the configuration, capacity from the live group.
+func (s *State) candidate(ctx context.Context) error {
+	if s.Back != 0 {
+		return nil // it was set by target
+	}
+	body, err := s.Trail.WithImage(ctx, s.Place.Template(), s.Image)
+	if err != nil {
+		return err
+	}
+	d := &rehearsal.Deployment{
+		Body: string(body), Parameters: s.withCapacity(template.Parameters(s.Environment)), Image: s.Image, Key: s.Key, Tags: Tags(s.Place.Site, s.Place.Environment),
+	}
+	d.Digest = stack.Digest(d.Body, d.Parameters, d.Image, d.Tags, undigested)
+	s.Rehearsal.Candidate = d
+	return nil
+}
+
+// withCapacity are parameter values with the live group's capacity. A roll needs
+// room for as many new machines as there are old ones.
+func (s *State) withCapacity(values map[string]string) map[string]string {
+	if s.Live == nil || s.Live.Group == nil {
+		return maps.Clone(values)
+	}
+	return template.WithCapacity(values, s.Live.Group.Capacity.Desired)
+}
+
+// findEvidence looks for a rehearsal of exactly this change.
+func (s *State) findEvidence(ctx context.Context) error {
+	from, to := "", s.Rehearsal.Candidate.Digest
+	if s.Rehearsal.Baseline != nil {
+		from = s.Rehearsal.Baseline.Digest
+	}
+	e, err := s.Trail.Evidence(ctx, s.Place, from, to)
+	if err != nil {
+		return err
+	}
+	if e == nil && s.Back != 0 {
+		// The way back of a rehearsed change was rehearsed with it.
+		if e, err = s.Trail.Evidence(ctx, s.Place, to, from); err != nil {
+			return err
+		}
+	}
+	if e != nil && e.Passed {
+		s.Evidence = e
+		s.Rehearsal.Skip = "rehearsed already, evidence " + short(e.Commit)
+	}
+	return nil
+}
+
+func short(commit string) string {
+	if len(commit) > 12 {
+		return commit[:12]
+	}
+	return commit
+}
+
+// quota refuses when the account has no room for the test stack or production.
+func quota(ctx context.Context, run *pipeline.Run, s *State) error {
+	if s.Rehearsal.Skip != "" && s.Status != "" {
+		return nil
+	}
+	left, err := s.Account.List(ctx, s.Rehearsal.Prefix)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 && s.Status != "" {
+		return nil // a test stack is there; it is used again or deleted first
+	}
+	zones := s.Environment.Sizes.Zones
+	addresses, err := s.Compute.Addresses(ctx)
+	if err != nil {
+		return err
+	}
+	networks, err := s.Compute.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	var lack []string
+	if addresses.Limit > 0 && addresses.Used+zones > addresses.Limit {
+		lack = append(lack, fmt.Sprintf("%d of %d Elastic IP addresses are used, %d more are needed", addresses.Used, addresses.Limit, zones))
+	}
+	if networks.Limit > 0 && networks.Used+1 > networks.Limit {
+		lack = append(lack, fmt.Sprintf("%d of %d VPCs are used, one more is needed", networks.Used, networks.Limit))
+	}
+	if len(lack) > 0 {
+		return refuse("E-REL-13", "the account has no room: "+strings.Join(lack, "; "), nil,
+			"mage sweep  # shows what dead runs left", "ask AWS for more in the Service Quotas console")
+	}
+	run.Note("there is room for one more environment: %d of %d addresses, %d of %d VPCs are used", addresses.Used, addresses.Limit, networks.Used, networks.Limit)
+	return nil
+}
+
+// lock makes this the only run for the environment.
+func lock(ctx context.Context, run *pipeline.Run, s *State) error {
+	what := "release"
+	if s.TestOnly {
+		what = "test"
+	}
+	l, err := s.Trail.Lock(ctx, s.Place.LockName(), trail.Holder{Run: s.Run, What: what, Step: "take the lock"})
+	var held *trail.HeldError
+	if errors.As(err, &held) {
+		return &report.Failure{Code: report.Locked, ID: "E-REL-10", What: held.Error(), State: "nothing was changed", Next: held.Next()}
+	}
+	if err != nil {
+		return err
+	}
+	if l.TookOver != nil {
+		run.Note("took over the lock of a run that died: %s", l.TookOver)
+	}
+	s.lock = l
+	run.Defer("the lock", func(ctx context.Context) error { return l.Release(ctx) })
+	done, err := s.Trail.Flush(ctx)
+	for _, r := range done {
+		run.Note("release %d is in the trail now", r.Number)
+	}
+	if err != nil {
+		return err
+	}
+	s.Open, err = s.Trail.Open(ctx, s.Place)
+	return err
+}
+
+// writeImage makes the template in Git name the image that is gone back to.
+func writeImage(ctx context.Context, run *pipeline.Run, s *State) error {
+	body, err := s.Trail.WithImage(ctx, s.Place.Template(), s.Image)
+	if err != nil {
+		return err
+	}
+	w, err := s.Trail.Write(ctx, trail.Entry{
+		Kind: "image", Subject: fmt.Sprintf("%s: image %s for a rollback", s.Place.LockName(), s.Image),
+		Trailers: []trail.Trailer{
+			{Key: "Site", Value: s.Place.Site}, {Key: "Environment", Value: s.Place.Environment}, {Key: "Region", Value: s.Place.Region},
+			{Key: "Operation", Value: "rollback"}, {Key: "Image", Value: s.Image}, {Key: "Commit", Value: s.Trail.Head()}, {Key: "Run", Value: s.Run},
+		},
+		Files: map[string][]byte{s.Place.Template(): body},
+	})
+	if err == nil && w.New {
+		run.Fact("trail", short(w.Commit))
+	}
+	return err
+}
+
+// evidence decides, now that the image is known, whether to rehearse.
+func evidence(ctx context.Context, run *pipeline.Run, s *State) error {
+	if s.Back == 0 {
+		s.Image, s.Key = s.Bake.Result.Image, s.Bake.Result.Recipe.Key
+	}
+	if err := s.decide(ctx); err != nil {
+		return err
+	}
+	if s.Nothing != "" || s.Rehearsal.Skip != "" {
+		// Somebody else made the image meanwhile, and the rehearsal with it.
+		if err := s.Rehearsal.Drop(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.Nothing != "":
+		run.Note("nothing to do: %s", s.Nothing)
+	case s.Evidence != nil:
+		run.Note("this change was rehearsed already")
+	}
+	return nil
+}
+
+// keep writes the evidence into the trail.
+func keep(ctx context.Context, run *pipeline.Run, s *State) error {
+	e, err := evidenceOf(&s.Rehearsal)
+	if err != nil {
+		return err
+	}
+	w, err := s.Trail.WriteEvidence(ctx, s.Place, e)
+	if err != nil {
+		return err
+	}
+	e.Commit = w.Commit
+	s.Evidence = &e
+	run.Fact("evidence", short(w.Commit))
+	return nil
+}
+
+func (s *State) spent(phase string, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Seconds == nil {
+		s.Seconds = map[string]time.Duration{}
+	}
+	s.Seconds[phase] += d
+}

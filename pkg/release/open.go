@@ -1,0 +1,224 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
+	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/compute/machines"
+	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/rehearsal"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/stack"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+	"github.com/build-deploy-chain/chain/pkg/verify"
+)
+
+// bootDeadline is how long a new machine may take until its target is healthy,
+// in AWS time. It is well below template.PauseTime, so that the verdict and its
+// reason are ours, not a timeout's.
+const bootDeadline = 5 * time.Minute
+
+// Open makes the chain of an environment. site, environment and region may be
+// "" where there is only one, or for production. It reads Git, and calls no AWS.
+func Open(ctx context.Context, c *config.Config, site, environment, region string) (*Chain, error) {
+	s, err := c.Site(site)
+	if err != nil {
+		return nil, usage(err)
+	}
+	e, err := s.Environment(environment)
+	if err != nil {
+		return nil, usage(err)
+	}
+	t, err := c.For(e, region)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return OpenTarget(ctx, c, e, t)
+}
+
+// OpenTarget is Open for a target that the caller made.
+func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t *config.Target) (*Chain, error) {
+	clone, err := trail.OpenClone(ctx, nil, t.Source)
+	if err != nil {
+		return nil, gitFailure(err)
+	}
+	tr, err := trail.Open(ctx, trail.Options{
+		Clone: clone, Remote: t.Remote, Branch: t.Branch, Private: t.GitDir != t.Source, Cache: t.GitDir + ".cache",
+		Image: template.Image, SetImage: template.SetImage,
+	})
+	if err != nil {
+		return nil, gitFailure(err)
+	}
+	cfg, err := t.AWS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := compute.New(cfg)
+	out := &Chain{
+		Config: c, Environment: e, Target: t, Place: trail.Place{Site: e.Site.Name, Environment: e.Name, Region: t.Region}, Clone: clone, Trail: tr,
+		Compute: client, Clock: clock.System{}, Gate: stack.Gate{Boot: bootDeadline}, Run: runID(),
+		Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: t.Poll, Factor: t.Factor}),
+	}
+	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: route53.NewFromConfig(cfg), clock: out.Clock}
+	return out, nil
+}
+
+func usage(err error) error {
+	if errors.Is(err, config.ErrNoLab) {
+		return &report.Failure{Code: report.Usage, ID: "E-CFG-01", What: err.Error(), Next: []string{"mage lab:up"}}
+	}
+	return &report.Failure{Code: report.Usage, ID: "E-CFG-02", What: err.Error(), Next: []string{"see " + config.File}}
+}
+
+// gitFailure is what Git said, as a person needs it.
+func gitFailure(err error) error {
+	var g *trail.Error
+	if !errors.As(err, &g) {
+		return err
+	}
+	f := &report.Failure{Code: report.Usage, ID: "E-GIT-02", What: "Git", Next: g.Next, Err: err}
+	switch g.Kind {
+	case trail.Denied, trail.HookRefused, trail.Rejected:
+		f.Code, f.ID = report.Guard, "E-GIT-03"
+	case trail.LockLost:
+		f.Code, f.ID = report.Locked, "E-GIT-10"
+	case trail.Network, trail.Moved:
+		f.Code, f.ID = report.Timeout, "E-GIT-09"
+	}
+	return f
+}
+
+// explain makes the failure that a person reads of an error of a step.
+func explain(ctx context.Context, name string, s *State, err error) error {
+	var f *report.Failure
+	var git *trail.Error
+	var base *image.NoBaseError
+	switch {
+	case err == nil || errors.As(err, &f) || ctx.Err() != nil:
+		return err
+	case errors.As(err, &git):
+		return gitFailure(err)
+	case errors.As(err, &base):
+		return &report.Failure{Code: report.Usage, ID: "E-BAKE-05", What: err.Error(), Next: []string{"see bake.owner and bake.name in chain.yaml"}}
+	}
+	f = &report.Failure{Code: report.Internal, ID: "E-REL-01", What: name, Where: "stack " + s.Environment.Stack(), Err: err, Next: []string{"mage status", "the same command again  # it goes on where this one stopped"}}
+	switch {
+	case errors.Is(err, stack.ErrPatience):
+		f.Code, f.ID = report.Timeout, "E-REL-09"
+	case errors.Is(err, stack.ErrStuck):
+		f.Code, f.ID = report.NeedsHuman, "E-REL-11"
+	case errors.Is(err, stack.ErrNotProposed), errors.Is(err, stack.ErrMoved):
+		f.Code, f.ID, f.State = report.Policy, "E-REL-05", "production is untouched"
+	case stack.Denied(err):
+		f.Code, f.ID = report.Guard, "E-REL-03"
+		f.Next = []string{"aws sts get-caller-identity  # who AWS thinks you are", "the same command again  # it goes on where this one stopped"}
+	}
+	return f
+}
+
+// Start makes the state of a release, a test (only) or a rollback (back: the
+// number to go back to, -1 for the one before, 0 for none).
+func (c *Chain) Start(testOnly bool, back int) *State {
+	site := c.Environment.Site
+	s := &State{Chain: c, TestOnly: testOnly, Back: back}
+	s.Rehearsal = rehearsal.State{
+		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-test-", Tags: Tags(site.Name, "test"), Gate: c.Gate,
+		Minutes: int(c.Environment.Monitoring / time.Minute), Run: c.Run, Triggers: triggers, Interrupted: c.Interrupted,
+		Own: func(values map[string]string, stack string) map[string]string {
+			return template.ForTest(values, site, stack)
+		},
+	}
+	return s
+}
+
+// Do runs a state's steps.
+func (s *State) Do(ctx context.Context, env pipeline.Env) error {
+	if s.Interrupted == nil {
+		s.Interrupted = func() bool { return ctx.Err() != nil }
+		s.Rehearsal.Interrupted = s.Interrupted
+	}
+	return pipeline.Do(ctx, env, s, Steps()...)
+}
+
+// outside looks at a stack from outside.
+type outside struct {
+	zone  string
+	dial  verify.Dial
+	dns   *route53.Client
+	clock clock.Clock
+}
+
+func (o outside) Check(ctx context.Context, s *stack.State, keys ...string) ([]rehearsal.Check, error) {
+	found, err := verify.Checker{Dial: o.dial, DNS: o.dns, Clock: o.clock}.Check(ctx, verify.Expect{
+		Domain: domain(s), Zone: o.zone, Addresses: addresses(s), Keys: keys,
+	})
+	if len(found) == 0 || ctx.Err() != nil {
+		return nil, err
+	}
+	var out []rehearsal.Check
+	for _, f := range found {
+		out = append(out, rehearsal.Check{Name: f.Name, OK: f.Bad == "", Text: f.Bad})
+	}
+	return out, nil
+}
+
+func domain(s *stack.State) string { return s.Parameters["Domain"] }
+
+func addresses(s *stack.State) []string {
+	var out []string
+	for _, a := range strings.Split(s.Outputs["Addresses"], ",") {
+		if a = strings.TrimSpace(a); a != "" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (o outside) Probe(ctx context.Context, s *stack.State, keys ...string) rehearsal.Probe {
+	p := verify.Prober{Dial: o.dial, Clock: o.clock, Domain: domain(s), Addresses: addresses(s)}
+	return &probe{keys: keys, p: p.Start(ctx, "before", keys...)}
+}
+
+type probe struct {
+	p    *verify.Probe
+	keys []string
+}
+
+func (p *probe) Phase(name string) { p.p.Phase(name, p.keys...) }
+
+// tolerated is how many requests may fail before an update of production is
+// taken back: the way from here to there loses one now and then.
+const tolerated = 10
+
+func (p *probe) Bad() error {
+	if n, first := p.p.Failed(); n > tolerated {
+		return fmt.Errorf("%d requests failed: %s", n, first)
+	}
+	return nil
+}
+
+func (p *probe) Stop() []rehearsal.Availability {
+	r := p.p.Stop()
+	var out []rehearsal.Availability
+	for _, f := range r.Phases {
+		a := rehearsal.Availability{Phase: f.Name, Requests: f.Requests, Failed: f.Failed, Gap: f.Gap, P95: f.P95}
+		for _, x := range r.Failures {
+			if x.Phase == f.Name {
+				a.Reason = x.Text
+				break
+			}
+		}
+		out = append(out, a)
+	}
+	return out
+}

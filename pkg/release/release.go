@@ -1,0 +1,264 @@
+// Package release changes production, and tells what it is and was.
+//
+// Read Steps from top to bottom: look, guard, lock, bake while a test stack
+// comes up, rehearse, plan, ask, write down the intent, change, check, write
+// down the outcome. Each step first looks whether its effect is already there;
+// AWS and the trail are the only memory. So whoever is stopped anywhere runs
+// the same command again, on any machine.
+package release
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
+	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/rehearsal"
+	"github.com/build-deploy-chain/chain/pkg/stack"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+// A Chain is one environment with all that is needed to act on it. Open makes one.
+type Chain struct {
+	Config      *config.Config
+	Environment *config.Environment
+	Target      *config.Target
+	Place       trail.Place
+	Clone       *trail.Clone
+	Trail       *trail.Trail
+	Compute     *compute.Client
+	Account     *stack.Account
+	Checks      rehearsal.Checks
+	Gate        stack.Gate
+	Clock       clock.Clock
+	// Extend changes templates before they are rendered, as a site's own Magefile
+	// wants it. It is used to prove that what is committed is what is configured.
+	Extend []template.Extend
+	// Ask shows a question and reads the answer of a person. nil: nobody is there.
+	Ask func(ctx context.Context, question string) (string, error)
+	// Run is this run's id.
+	Run string
+	// Interrupted says whether somebody stopped the run.
+	Interrupted func() bool
+}
+
+// State is a release under way.
+type State struct {
+	*Chain
+	Rehearsal rehearsal.State // its Baseline and Candidate are ours, too
+	Bake      image.State
+	TestOnly  bool // stop after the rehearsal
+	Back      int  // roll back to this release; -1: to the one before; 0: no rollback
+
+	Live      *stack.State // production as it is; nil: there is none
+	Status    string       // of its stack
+	Open      *trail.Release
+	Key       string // of HEAD's recipe
+	Image     string // its image, "" until it is baked
+	Nothing   string // why there is nothing to do, or ""
+	Evidence  *trail.Evidence
+	Number    int
+	Release   trail.Release
+	Proposal  *stack.Proposal
+	Capacity  *stack.Proposal // a change set for capacity only, which goes first
+	Outcome   *stack.Outcome
+	Seconds   map[string]time.Duration // of phases, for the summary
+	Available []rehearsal.Availability
+	Resumed   bool
+
+	lock  *trail.Lock
+	probe rehearsal.Probe
+	mu    sync.Mutex
+}
+
+// Steps is a release.
+func Steps() []pipeline.Step[State] {
+	return join(
+		[]pipeline.Step[State]{
+			step{"check account, branch and working tree", whenever, guard},
+			step{"look at what runs and what would", whenever, look},
+			step{"check the quotas", somethingToDo, quota},
+			step{"take the lock", somethingToDo, lock},
+			step{"finish what was interrupted", interrupted, resume},
+			step{"look again, now that nobody else is at it", somethingToDo, lookAgain},
+			pipeline.Together("bake the image while a test stack comes up",
+				bake(),
+				rehearse(rehearsal.Up()),
+			),
+			step{"write the image into the template", isBack, writeImage},
+			step{"look for evidence", somethingToDo, evidence},
+		},
+		rehearse(rehearsal.Rehearse()),
+		[]pipeline.Step[State]{
+			step{"keep the evidence", rehearsed, keep},
+			step{"make way for the new stack", needsRoom, clearProduction},
+			step{"propose the change of production", toRelease, propose},
+			step{"approve the plan", toRelease, approve},
+			step{"write down the intent", toRelease, intent},
+			step{"set the capacity to today's first", capacityDrifted, setCapacity},
+			step{"change production", toRelease, execute},
+			step{"follow it", toRelease, follow},
+			step{"check production", toRelease, check},
+			step{"write down the outcome", toRelease, outcome},
+		},
+	)
+}
+
+func join(lists ...[]pipeline.Step[State]) []pipeline.Step[State] {
+	var out []pipeline.Step[State]
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}
+
+// step is one act with its reason to be left out.
+type step struct {
+	name string
+	skip func(*State) string
+	run  func(context.Context, *pipeline.Run, *State) error
+}
+
+func (s step) String() string        { return s.name }
+func (s step) Skip(st *State) string { return s.skip(st) }
+
+func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
+	began := run.Clock().Now()
+	if st.lock != nil {
+		// Whoever waits for us sees where we are. That the lock was broken must stop us.
+		if err := st.lock.Step(ctx, s.name); err != nil {
+			return explain(ctx, s.name, st, err)
+		}
+	}
+	err := s.run(ctx, run, st)
+	st.spent(s.name, run.Clock().Now().Sub(began))
+	return explain(ctx, s.name, st, err)
+}
+
+// rehearse are a rehearsal's steps as steps of ours.
+func rehearse(steps []pipeline.Step[rehearsal.State]) []pipeline.Step[State] {
+	var out []pipeline.Step[State]
+	for _, s := range steps {
+		out = append(out, rehearsing{s})
+	}
+	return out
+}
+
+type rehearsing struct{ pipeline.Step[rehearsal.State] }
+
+func (r rehearsing) Skip(st *State) string {
+	if reason := somethingToDo(st); reason != "" {
+		return reason
+	}
+	if k, ok := r.Step.(pipeline.Skipper[rehearsal.State]); ok {
+		return k.Skip(&st.Rehearsal)
+	}
+	return ""
+}
+
+func (r rehearsing) Run(ctx context.Context, run *pipeline.Run, st *State) error {
+	return r.Step.Run(ctx, run, &st.Rehearsal)
+}
+
+// bake are a bake's steps as steps of ours. What is there already is used, and
+// the template is made to name it.
+func bake() []pipeline.Step[State] {
+	var out []pipeline.Step[State]
+	for i := range image.Steps(image.Options{}) {
+		out = append(out, baking{i})
+	}
+	return out
+}
+
+type baking struct{ index int }
+
+func (b baking) of(st *State) pipeline.Step[image.State] {
+	if st == nil {
+		return image.Steps(image.Options{})[b.index]
+	}
+	return image.Steps(st.imageOptions())[b.index]
+}
+
+func (b baking) String() string { return b.of(nil).String() }
+
+func (b baking) Skip(st *State) string {
+	switch {
+	case st.Nothing != "":
+		return st.Nothing
+	case st.Back != 0:
+		return "an image that was released before is used"
+	}
+	if k, ok := b.of(st).(pipeline.Skipper[image.State]); ok {
+		return k.Skip(&st.Bake)
+	}
+	return ""
+}
+
+func (b baking) Run(ctx context.Context, run *pipeline.Run, st *State) error {
+	began := run.Clock().Now()
+	err := b.of(st).Run(ctx, run, &st.Bake)
+	st.spent("bake", run.Clock().Now().Sub(began))
+	return err
+}
+
+func whenever(*State) string        { return "" }
+func somethingToDo(s *State) string { return s.Nothing }
+
+func interrupted(s *State) string {
+	if s.Open == nil {
+		return "nothing was"
+	}
+	return ""
+}
+
+func isBack(s *State) string {
+	switch {
+	case s.Nothing != "":
+		return s.Nothing
+	case s.Back == 0:
+		return "the bake has done it"
+	}
+	return ""
+}
+
+func rehearsed(s *State) string {
+	if s.Nothing != "" {
+		return s.Nothing
+	}
+	return s.Rehearsal.Skip
+}
+
+func toRelease(s *State) string {
+	switch {
+	case s.Nothing != "":
+		return s.Nothing
+	case s.TestOnly:
+		return "only the test was asked for"
+	}
+	return ""
+}
+
+func needsRoom(s *State) string {
+	if r := toRelease(s); r != "" {
+		return r
+	}
+	if m := stack.MoveFor(s.Status, s.Live != nil, true); m != stack.Recreate {
+		return "no half-made stack is in the way"
+	}
+	return ""
+}
+
+func capacityDrifted(s *State) string {
+	if r := toRelease(s); r != "" {
+		return r
+	}
+	if s.Capacity == nil {
+		return "it is as the stack's parameters say"
+	}
+	return ""
+}
