@@ -288,12 +288,22 @@ func resume(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	if !begun {
 		_, first, err := st.Started(ctx, op+"-capacity")
-		if err != nil || !first {
+		if err != nil {
 			return err
 		}
-		run.Note("its capacity change was begun: following it")
-		_, err = st.Follow(ctx, stack.Operation{Token: op + "-capacity", Gate: s.Gate})
-		return err
+		if first {
+			run.Note("its capacity change was begun: following it")
+			if _, err = st.Follow(ctx, stack.Operation{Token: op + "-capacity", Gate: s.Gate}); err != nil {
+				return err
+			}
+			return nil
+		}
+		if s.Live != nil && s.Live.Digest(undigested) != r.Baseline.Digest {
+			s.Release = r
+			run.Note("it never began, and production is another one now: it is abandoned")
+			return s.conclude(ctx, trail.Abandoned, nil, "production changed before it began")
+		}
+		return nil
 	}
 	s.Number, s.Release = r.Number, r
 	keep := s.Rehearsal.Candidate
@@ -326,6 +336,40 @@ func resume(ctx context.Context, run *pipeline.Run, s *State) error {
 		return err
 	}
 	s.Number, s.Release, s.Proposal = 0, trail.Release{}, nil
+	return nil
+}
+
+// await leads to its end what somebody else began, or a person by hand: a roll
+// that nobody signals would fail.
+func await(ctx context.Context, run *pipeline.Run, s *State) error {
+	st := s.told(run)
+	for range 3 {
+		now, err := st.Status(ctx)
+		if errors.Is(err, stack.ErrAbsent) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch stack.MoveFor(now.Status, true, true) {
+		case stack.Attach, stack.Continue, stack.Rollback:
+			if now.Status == "DELETE_IN_PROGRESS" {
+				return human("somebody is deleting the stack "+now.Name, nil)
+			}
+			token, _, err := st.Running(ctx)
+			if err != nil {
+				return err
+			}
+			run.Note("%s is %s: following %s", now.Name, now.Status, token)
+			out, err := st.Follow(ctx, stack.Operation{Token: token, StackID: now.ID, Gate: s.Gate})
+			if err != nil {
+				return err
+			}
+			run.Note("it ended in %s", out.Status)
+		default:
+			return nil
+		}
+	}
 	return nil
 }
 

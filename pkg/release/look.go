@@ -150,6 +150,7 @@ func (s *State) see(ctx context.Context) error {
 	case errors.Is(err, stack.ErrAbsent):
 	case err != nil:
 		return err
+	case now.Status == "REVIEW_IN_PROGRESS": // nothing but a change set
 	default:
 		s.Status = now.Status
 		if stack.MoveFor(s.Status, true, true) == stack.Update {

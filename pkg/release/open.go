@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 		return nil, gitFailure(err)
 	}
 	tr, err := trail.Open(ctx, trail.Options{
-		Clone: clone, Remote: t.Remote, Branch: t.Branch, Private: t.GitDir != t.Source, Cache: t.GitDir + ".cache",
+		Clone: clone, Remote: t.Remote, Branch: t.Branch, Private: private(t), Cache: cache(t),
 		Image: template.Image, SetImage: template.SetImage,
 	})
 	if err != nil {
@@ -71,6 +72,17 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 	}
 	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: route53.NewFromConfig(cfg), clock: out.Clock}
 	return out, nil
+}
+
+// private says whether the trail is the target's own, not a branch of the user's remote.
+func private(t *config.Target) bool { return t.GitDir != t.Source }
+
+// cache is where the trail keeps what is not at its remote yet.
+func cache(t *config.Target) string {
+	if private(t) {
+		return t.GitDir
+	}
+	return filepath.Join(t.State, "trail")
 }
 
 func usage(err error) error {

@@ -85,6 +85,7 @@ func Steps() []pipeline.Step[State] {
 			step{"check the quotas", somethingToDo, quota},
 			step{"take the lock", somethingToDo, lock},
 			step{"finish what was interrupted", interrupted, resume},
+			step{"wait for what is under way", busy, await},
 			step{"look again, now that nobody else is at it", somethingToDo, lookAgain},
 			pipeline.Together("bake the image while a test stack comes up",
 				bake(),
@@ -208,6 +209,16 @@ func (b baking) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 
 func whenever(*State) string        { return "" }
 func somethingToDo(s *State) string { return s.Nothing }
+
+func busy(s *State) string {
+	switch {
+	case s.Nothing != "":
+		return s.Nothing
+	case s.Live != nil || s.Status == "":
+		return "nothing is"
+	}
+	return ""
+}
 
 func interrupted(s *State) string {
 	if s.Open == nil {

@@ -1,0 +1,253 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/stack"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+// Summary is how a run ended, in words: the outcome, and what a person wants to
+// know then.
+func (s *State) Summary(took time.Duration) (string, []report.Row) {
+	outcome := fmt.Sprintf("%s: release %d is in production", s.Place.LockName(), s.Release.Number)
+	switch {
+	case s.Nothing != "":
+		outcome = "nothing to do: " + s.Nothing
+	case s.TestOnly && s.Evidence != nil:
+		outcome = s.Place.LockName() + ": the change is rehearsed"
+	case s.Back != 0:
+		outcome = fmt.Sprintf("%s: went back, as release %d", s.Place.LockName(), s.Release.Number)
+	case s.Release.Operation == "create":
+		outcome = fmt.Sprintf("%s: production is up, release %d", s.Place.LockName(), s.Release.Number)
+	}
+	var rows []report.Row
+	row := func(name, format string, args ...any) {
+		rows = append(rows, report.Row{Name: name, Value: fmt.Sprintf(format, args...)})
+	}
+	if s.Live != nil {
+		row("runs", "%s, image %s (key %s)", s.Live.Outputs["Url"], s.Live.Image(), s.Key)
+		if s.Live.Group != nil && len(s.Live.Group.Serving()) > 0 {
+			var since time.Time
+			for _, i := range s.Live.Group.Serving() {
+				if since.IsZero() || i.Launched.Before(since) {
+					since = i.Launched
+				}
+			}
+			row("since", "%s, on %d machines", since.UTC().Format("2006-01-02 15:04:05 MST"), len(s.Live.Group.Serving()))
+		}
+	}
+	row("commit", "%s", short(s.Trail.Head()))
+	if s.Evidence != nil && s.Nothing == "" {
+		row("evidence", "%s", short(s.Evidence.Commit))
+	}
+	row("took", "%s", s.phases(took))
+	for _, a := range s.served() {
+		row("served", "%s", a)
+	}
+	if s.Live != nil {
+		look := "curl "
+		if s.Target.SOCKS != "" {
+			look += "-x socks5h://" + s.Target.SOCKS + " "
+		}
+		row("look", "%s%s", look, s.Live.Outputs["Url"])
+	}
+	if s.Release.Number > 0 && s.Nothing == "" && !s.TestOnly {
+		row("undo", "mage rollback")
+	}
+	return outcome, rows
+}
+
+// phases are the times of the large parts.
+func (s *State) phases(took time.Duration) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var parts []string
+	add := func(name string, d time.Duration) {
+		if d >= 50*time.Millisecond {
+			parts = append(parts, name+" "+report.Short(d))
+		}
+	}
+	add("bake", s.Seconds["bake"])
+	r := s.Rehearsal.Record
+	if !r.Ended.IsZero() {
+		add("rehearsal", r.Ended.Sub(r.Began))
+	}
+	add("production", s.Seconds["production"])
+	return strings.Join(append([]string{"all " + report.Short(took)}, parts...), ", ")
+}
+
+func (s *State) served() []string {
+	var out []string
+	for _, a := range s.Rehearsal.Record.Availability {
+		if a.Phase == "update" || a.Phase == "rollback" {
+			out = append(out, fmt.Sprintf("rehearsed %s: %s", a.Phase, a))
+		}
+	}
+	for _, a := range s.Available {
+		if a.Phase == "production" {
+			out = append(out, "production: "+a.String())
+		}
+	}
+	return out
+}
+
+// Status is what production is now: from Git and one stack.
+func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
+	var rows []report.Row
+	row := func(name, format string, args ...any) {
+		rows = append(rows, report.Row{Name: name, Value: fmt.Sprintf(format, args...)})
+	}
+	st := c.Account.Stack(c.Environment.Stack())
+	now, err := st.Read(ctx)
+	outcome := ""
+	switch {
+	case errors.Is(err, stack.ErrAbsent):
+		outcome = fmt.Sprintf("%s is not there (%s, account %s, %s)", c.Environment.Stack(), c.Target.Name, c.Target.Account, c.Target.Region)
+	case err != nil:
+		return "", nil, explain(ctx, "read the stack", &State{Chain: c}, err)
+	default:
+		outcome = fmt.Sprintf("%s is %s (%s, account %s, %s)", now.Name, now.Status, c.Target.Name, c.Target.Account, c.Target.Region)
+		row("runs", "%s, image %s", now.Outputs["Url"], now.Image())
+		if g := now.Group; g != nil {
+			var health []string
+			for _, i := range g.Instances {
+				health = append(health, fmt.Sprintf("%s %s %s", i.ID, i.Lifecycle, i.Health))
+			}
+			row("machines", "%d wanted: %s", g.Capacity.Desired, strings.Join(health, ", "))
+			for _, image := range now.Images() {
+				if image != now.Image() {
+					row("differs", "machines run %s, the stack says %s", image, now.Image())
+				}
+			}
+		}
+		row("protected", "%v", now.Protected)
+	}
+	last, err := c.Trail.Last(ctx, c.Place)
+	if err != nil {
+		return "", nil, gitFailure(err)
+	}
+	if last != nil {
+		text := fmt.Sprintf("%d, %s, %s by %s", last.Number, last.Operation, last.Intended.Format(time.RFC3339), last.By)
+		if last.Outcome == nil {
+			row("release", "%s: UNDER WAY or interrupted; mage release goes on with it", text)
+		} else {
+			row("release", "%s: %s %s", text, last.Outcome.Result, last.Outcome.Reason)
+		}
+	}
+	h, id, err := c.Trail.Holder(ctx, c.Place.LockName())
+	if err != nil {
+		return "", nil, gitFailure(err)
+	}
+	if h != nil {
+		row("lock", "%s (%s)", h, short(id))
+	}
+	waiting, err := trail.Pending(cache(c.Target))
+	if err != nil {
+		return "", nil, err
+	}
+	for _, r := range waiting {
+		row("pending", "the outcome of release %d waits to be pushed; mage release does it", r.Number)
+	}
+	return outcome, rows, nil
+}
+
+// History is the releases as a table, the newest first, from Git alone.
+func (c *Chain) History(ctx context.Context, limit int) ([]string, error) {
+	list, err := c.Trail.History(ctx, c.Place, limit)
+	if err != nil {
+		return nil, gitFailure(err)
+	}
+	if len(list) == 0 {
+		return []string{"no release yet"}, nil
+	}
+	out := []string{fmt.Sprintf("%4s  %-16s  %-9s  %-12s  %-21s  %-12s  %s", "n", "when (UTC)", "operation", "outcome", "image", "commit", "by")}
+	for _, r := range list {
+		result := "under way"
+		if r.Outcome != nil {
+			result = r.Outcome.Result
+		}
+		out = append(out, fmt.Sprintf("%4d  %-16s  %-9s  %-12s  %-21s  %-12s  %s",
+			r.Number, r.Intended.UTC().Format("2006-01-02 15:04"), r.Operation, result, r.Candidate.Image, short(r.Commit), r.By))
+	}
+	return out, nil
+}
+
+// Diff is what a release of HEAD would change of what runs: lines for people,
+// none if there is nothing.
+func (c *Chain) Diff(ctx context.Context) ([]string, error) {
+	s := c.Start(false, 0)
+	if err := s.see(ctx); err != nil {
+		return nil, explain(ctx, "compare", s, err)
+	}
+	var out []string
+	if s.Image == "" {
+		out = append(out, "image: none of key "+s.Key+" yet, it would be baked")
+		s.Image = template.NotBaked
+		if s.Live != nil {
+			s.Image = s.Live.Image()
+		}
+		if err := s.candidate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.Live == nil {
+		return append(out, fmt.Sprintf("stack: %s would be created", c.Environment.Stack())), nil
+	}
+	d := s.Rehearsal.Candidate
+	if d.Image != s.Live.Image() {
+		out = append(out, fmt.Sprintf("image: %s -> %s", s.Live.Image(), d.Image))
+	}
+	for k, v := range d.Parameters {
+		if was := s.Live.Parameters[k]; was != v {
+			out = append(out, fmt.Sprintf("parameter %s: %q -> %q", k, was, v))
+		}
+	}
+	for k, v := range d.Tags {
+		if was := s.Live.Tags[k]; was != v {
+			out = append(out, fmt.Sprintf("tag %s: %q -> %q", k, was, v))
+		}
+	}
+	sort.Strings(out)
+	return append(out, lines(s.Live.Body, d.Body)...), nil
+}
+
+// lines are the lines that two texts do not share, as diff shows them.
+func lines(a, b string) []string {
+	x, y := strings.Split(strings.TrimRight(a, "\n"), "\n"), strings.Split(strings.TrimRight(b, "\n"), "\n")
+	// The longest common subsequence; templates are below 51,200 bytes.
+	long := make([][]int, len(x)+1)
+	for i := range long {
+		long[i] = make([]int, len(y)+1)
+	}
+	for i := len(x) - 1; i >= 0; i-- {
+		for j := len(y) - 1; j >= 0; j-- {
+			if x[i] == y[j] {
+				long[i][j] = long[i+1][j+1] + 1
+			} else {
+				long[i][j] = max(long[i+1][j], long[i][j+1])
+			}
+		}
+	}
+	var out []string
+	for i, j := 0, 0; i < len(x) || j < len(y); {
+		switch {
+		case i < len(x) && j < len(y) && x[i] == y[j]:
+			i, j = i+1, j+1
+		case j == len(y) || i < len(x) && long[i+1][j] >= long[i][j+1]:
+			out = append(out, fmt.Sprintf("- %4d %s", i+1, x[i]))
+			i++
+		default:
+			out = append(out, fmt.Sprintf("+ %4d %s", j+1, y[j]))
+			j++
+		}
+	}
+	return out
+}

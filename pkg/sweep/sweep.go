@@ -1,0 +1,216 @@
+// Package sweep finds what dead runs left, and removes it.
+//
+// Every run tags what it makes in the very call that makes it, so nothing is
+// guessed: a thing is left over if it has the tags of a run that may not last
+// (a test stack, a builder, an image that was never proven) and nobody holds
+// the lock under which it was made. Images that were proven, and stacks of
+// other environments, are never touched.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/stack"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+// Options of a sweep.
+type Options struct {
+	Compute *compute.Client
+	Account *stack.Account
+	Trail   *trail.Trail
+	Sites   []string
+	Run     string // id of this run
+}
+
+// An Item is one thing left over.
+type Item struct {
+	Kind string
+	ID   string
+	Why  string
+	Age  string // since when, if it is known
+
+	remove func(ctx context.Context) error
+}
+
+// String is the item in one line.
+func (i Item) String() string {
+	s := fmt.Sprintf("%-14s %s: %s", i.Kind, i.ID, i.Why)
+	if i.Age != "" {
+		s += ", since " + i.Age
+	}
+	return s
+}
+
+// Find lists what dead runs left, machines first. It removes nothing.
+func Find(ctx context.Context, o Options) ([]Item, error) {
+	locks, err := o.Trail.Locks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := finder{o, locks}
+	var out []Item
+	for _, find := range []func(context.Context) ([]Item, error){f.stacks, f.machines, f.images, f.snapshots, f.keys, f.groups} {
+		items, err := find(ctx)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, items...)
+	}
+	return out, nil
+}
+
+// Remove removes items, in the order of Find. It goes on after a failure, and
+// names all of them.
+func Remove(ctx context.Context, items []Item, tell func(Item)) error {
+	var errs []error
+	for _, i := range items {
+		if err := i.remove(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", i.Kind, i.ID, err))
+			continue
+		}
+		tell(i)
+	}
+	return errors.Join(errs...)
+}
+
+type finder struct {
+	Options
+	locks map[string]string
+}
+
+// dead says whether nobody holds the lock under which a bake made something.
+func (f finder) dead(t compute.Tags) bool {
+	_, held := f.locks["image/"+t[image.TagRole]+"/"+t[image.TagKey]]
+	return !held
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04 MST")
+}
+
+func (f finder) stacks(ctx context.Context) ([]Item, error) {
+	var out []Item
+	for _, site := range f.Sites {
+		busy := false
+		for name := range f.locks {
+			busy = busy || strings.HasPrefix(name, site+"/")
+		}
+		if busy {
+			continue // its run is alive, or must be declared dead first
+		}
+		list, err := f.Account.List(ctx, site+"-test-")
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range list {
+			if s.Tags["chain:site"] != site || s.Tags["chain:environment"] != "test" || s.Protected {
+				continue
+			}
+			out = append(out, Item{"stack", s.Name, "a test stack, " + s.Status, when(s.Created), func(ctx context.Context) error {
+				return f.Account.Stack(s.Name).Delete(ctx, "sweep-"+f.Run)
+			}})
+		}
+	}
+	return out, nil
+}
+
+func (f finder) machines(ctx context.Context) ([]Item, error) {
+	list, err := f.Compute.Find(ctx, compute.Tags{image.TagPurpose: "*"})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, m := range list {
+		if !m.Gone() && f.dead(m.Tags) {
+			out = append(out, Item{"machine", m.ID, "a machine of a " + m.Tags[image.TagPurpose], when(m.Launched), func(ctx context.Context) error {
+				return f.Compute.Terminate(ctx, m.ID)
+			}})
+		}
+	}
+	return out, nil
+}
+
+// unproven says whether something carries our tags and was not proven good.
+func (f finder) unproven(t compute.Tags) bool {
+	return t[image.TagKey] != "" && t[image.TagState] != image.Good && f.dead(t)
+}
+
+func (f finder) images(ctx context.Context) ([]Item, error) {
+	list, err := f.Compute.Images(ctx, compute.ImageQuery{Owner: "self", Tags: compute.Tags{image.TagKey: "*"}})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, i := range list {
+		if f.unproven(i.Tags) {
+			out = append(out, Item{"image", i.ID, "never proven, " + i.State, when(i.Created), func(ctx context.Context) error {
+				return f.Compute.RemoveImage(ctx, i)
+			}})
+		}
+	}
+	return out, nil
+}
+
+func (f finder) snapshots(ctx context.Context) ([]Item, error) {
+	list, err := f.Compute.Snapshots(ctx, compute.Tags{image.TagKey: "*"})
+	if err != nil {
+		return nil, err
+	}
+	images, err := f.Compute.Images(ctx, compute.ImageQuery{Owner: "self"})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, s := range list {
+		used := slices.ContainsFunc(images, func(i compute.Image) bool { return slices.Contains(i.Snapshots, s.ID) })
+		if !used && f.unproven(s.Tags) {
+			out = append(out, Item{"snapshot", s.ID, "of no image", when(s.Started), func(ctx context.Context) error {
+				return f.Compute.RemoveSnapshot(ctx, s.ID)
+			}})
+		}
+	}
+	return out, nil
+}
+
+func (f finder) keys(ctx context.Context) ([]Item, error) {
+	list, err := f.Compute.KeyPairs(ctx, compute.Tags{image.TagPurpose: "*"})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, k := range list {
+		if f.dead(k.Tags) {
+			out = append(out, Item{"key pair", k.Name, "of a " + k.Tags[image.TagPurpose], "", func(ctx context.Context) error {
+				return f.Compute.DeleteKeyPair(ctx, k.Name)
+			}})
+		}
+	}
+	return out, nil
+}
+
+func (f finder) groups(ctx context.Context) ([]Item, error) {
+	list, err := f.Compute.Groups(ctx, compute.Tags{image.TagPurpose: "*"})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, g := range list {
+		if f.dead(g.Tags) {
+			out = append(out, Item{"security group", g.ID, "of a " + g.Tags[image.TagPurpose], "", func(ctx context.Context) error {
+				return f.Compute.DeleteGroup(ctx, g.ID)
+			}})
+		}
+	}
+	return out, nil
+}
