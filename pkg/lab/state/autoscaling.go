@@ -20,7 +20,8 @@ type Group struct {
 	Activities            []*Activity        // oldest first
 	Tags                  []GroupTag
 	TerminationPolicies   []string
-	ProtectNew            bool // new instances are protected from scale-in
+	Metrics               []string // names of the group metrics that are collected
+	ProtectNew            bool     // new instances are protected from scale-in
 	Deleting              bool
 	Cause                 string    // why desired changed last, for the activity's text
 	Replacing             int64     // unhealthy instances that a launch shall make up for

@@ -9,9 +9,27 @@ type Alarm struct {
 	Config    map[string]any
 	State     string // "OK", "ALARM", "INSUFFICIENT_DATA"
 	Reason    string
-	StateSet  time.Time
-	Updated   time.Time
+	Data      string    // StateReasonData
+	StateSet  time.Time // when State became what it is
+	Updated   time.Time // when Config did
 	Tags      Tags
+	Points    []Point   // of ended periods, oldest first
+	Current   Point     // of the period under way
+	PeriodEnd time.Time // of the period under way; zero: none yet
+}
+
+// Point is what was seen of a metric in one period. No sample, no data.
+type Point struct {
+	Start         time.Time
+	Min, Max, Sum float64
+	Samples       int64
+}
+
+// Metric is a metric that was put by hand, its newest values last.
+type Metric struct {
+	Namespace, Name string
+	Dimensions      map[string]string
+	Points          []Point
 }
 
 // Dashboard as its JSON text.
@@ -25,7 +43,14 @@ type Topic struct {
 	ARN, Name     string
 	Attributes    map[string]string
 	Subscriptions []*Subscription
+	Messages      []Message // the newest last; older ones are forgotten
 	Tags          Tags
+}
+
+// Message that was published to a topic.
+type Message struct {
+	ID, Subject, Text string
+	At                time.Time
 }
 
 // Subscription of a topic.

@@ -103,7 +103,8 @@ type Region struct {
 	// cloudwatch.go, sns.go, ssm.go
 	Alarms     map[string]*Alarm // by name
 	Dashboards map[string]*Dashboard
-	Topics     map[string]*Topic // by ARN
+	Metrics    map[string]*Metric // put by hand
+	Topics     map[string]*Topic  // by ARN
 	Parameters map[string]*Parameter
 	LogGroups  map[string]*LogGroup
 
@@ -132,6 +133,7 @@ func (r *Region) init() {
 	ensure(&r.Groups)
 	ensure(&r.Alarms)
 	ensure(&r.Dashboards)
+	ensure(&r.Metrics)
 	ensure(&r.Topics)
 	ensure(&r.Parameters)
 	ensure(&r.LogGroups)
