@@ -137,7 +137,7 @@ func Up() []pipeline.Step[State] {
 	return []pipeline.Step[State]{
 		step{"clear what an interrupted rehearsal left", needsBaseline, clear},
 		step{"bring up a test stack like production", needsBaseline, bringUp},
-		step{"check it as it is", needsBaseline, checkBaseline},
+		step{"check the test stack as it is", needsBaseline, checkBaseline},
 	}
 }
 
@@ -147,16 +147,16 @@ func Rehearse() []pipeline.Step[State] {
 		step{"clear what an interrupted rehearsal left", isFirst, clear},
 		step{"bring up a test stack with the candidate", isFirst, create},
 		step{"check the new environment", isFirst, checkCandidate("create")},
-		step{"deploy it again: nothing must change", isFirst, deployAgain},
+		step{"deploy it again: nothing may change", isFirst, deployAgain},
 
 		step{"record the test stack's state", needsBaseline, record},
-		step{"update it to the candidate", needsBaseline, update},
+		step{"update the test stack to the candidate", needsBaseline, update},
 		step{"check the candidate", needsBaseline, checkCandidate("update")},
-		step{"go back after success", needsBaseline, goBack},
+		step{"take the test stack back after success", needsBaseline, goBack},
 		step{"compare with the recorded state", needsBaseline, compare("go back")},
-		step{"make the candidate fail and let CloudFormation roll back", needsBaseline, fail},
+		step{"make the same update fail and let CloudFormation roll it back", needsBaseline, fail},
 		step{"compare with the recorded state again", needsBaseline, compare("rollback")},
-		step{"check that it is as before", needsBaseline, checkAgain},
+		step{"check that the test stack is as before", needsBaseline, checkAgain},
 
 		step{"delete the test stack and prove that nothing is left", always, remove},
 		step{"judge the measurements", always, judge},

@@ -86,9 +86,6 @@ func cache(t *config.Target) string {
 }
 
 func usage(err error) error {
-	if errors.Is(err, config.ErrNoLab) {
-		return &report.Failure{Code: report.Usage, ID: "E-CFG-01", What: err.Error(), Next: []string{"mage lab:up"}}
-	}
 	return &report.Failure{Code: report.Usage, ID: "E-CFG-02", What: err.Error(), Next: []string{"see " + config.File}}
 }
 

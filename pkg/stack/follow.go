@@ -415,3 +415,24 @@ func appendNew(list []string, more ...string) []string {
 	}
 	return list
 }
+
+// Completed says whether the stack ever came into being: whether it may hold
+// something.
+func (s *Stack) Completed(ctx context.Context) (bool, error) {
+	d, err := s.describe(ctx, s.Name)
+	if err != nil {
+		return false, err
+	}
+	if d.LastUpdatedTime != nil && Statuses[string(d.StackStatus)] != Recreate {
+		return true, nil
+	}
+	done := false
+	err = s.retry(ctx, "read the events of "+s.Name, func(ctx context.Context) error {
+		_, err := s.events(ctx, aws.ToString(d.StackId), func(e Event) bool {
+			done = done || e.Own() && (Good(e.Status) || e.Status == "UPDATE_ROLLBACK_COMPLETE" || e.Status == "IMPORT_ROLLBACK_COMPLETE")
+			return done
+		})
+		return err
+	})
+	return done, err
+}

@@ -267,25 +267,26 @@ func (a *Account) scale(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / a.o.Factor)
 }
 
-// patience is how many polls in a row may fail before the cause is told. The SDK
+// patience is how long calls may go on failing before the cause is told. The SDK
 // has tried each of them several times by then.
-const patience = 30
+const patience = 2 * time.Minute
 
 // wait polls: look says whether it is done, and whether there was news. A call
 // that failed for a reason that passes is asked again.
 func (a *Account) wait(ctx context.Context, look func(context.Context) (done, news bool, err error)) error {
-	failed := 0
+	var failing time.Time
 	return a.o.Poll.Watch(ctx, a.o.Clock, func(ctx context.Context) (config.Seen, error) {
 		done, news, err := look(ctx)
 		if err != nil && transient(err) && ctx.Err() == nil {
-			if failed++; failed > patience {
+			switch now := a.o.Clock.Now(); {
+			case failing.IsZero():
+				failing = now
+			case now.Sub(failing) > patience:
 				return config.Done, err
 			}
 			return config.Same, nil
 		}
-		if err == nil {
-			failed = 0
-		}
+		failing = time.Time{}
 		switch {
 		case err != nil, done:
 			return config.Done, err
