@@ -1,0 +1,86 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/state"
+)
+
+// ErrHeld is wrapped when another process has the lab's state open.
+var ErrHeld = errors.New("another process holds it")
+
+// store keeps the world in one file of a directory. The zero store keeps nothing.
+type store struct {
+	file string
+	lock *os.File
+}
+
+func openStore(dir string) (*store, error) {
+	if dir == "" {
+		return &store{}, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the lab's directory: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrHeld
+		}
+		return nil, fmt.Errorf("lock the lab's directory %s: %w", dir, err)
+	}
+	return &store{file: filepath.Join(dir, "state.json"), lock: lock}, nil
+}
+
+// load reads the world; nil if none was kept.
+func (s *store) load() (*state.World, error) {
+	if s.file == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(s.file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the lab's state: %w", err)
+	}
+	var head struct{ Version int }
+	if err := json.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("read the lab's state in %s: %w", s.file, err)
+	}
+	if head.Version != state.Version {
+		return nil, fmt.Errorf("the lab's state in %s has version %d, this lab reads version %d: destroy that lab, or use the build that made it", s.file, head.Version, state.Version)
+	}
+	w := &state.World{}
+	if err := json.Unmarshal(b, w); err != nil {
+		return nil, fmt.Errorf("read the lab's state in %s: %w", s.file, err)
+	}
+	w.Init()
+	return w, nil
+}
+
+// save writes a snapshot so that a reader ever sees the old one or the new one, whole.
+func (s *store) save(b []byte) error {
+	if s.file == "" {
+		return nil
+	}
+	return renameio.WriteFile(s.file, b, 0o600)
+}
+
+func (s *store) close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
