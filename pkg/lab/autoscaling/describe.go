@@ -74,6 +74,9 @@ func describe(tx *core.Tx, g *state.Group) AutoScalingGroup {
 	for _, p := range sortedKeys(g.Suspended) {
 		out.SuspendedProcesses = append(out.SuspendedProcesses, SuspendedProcess{ProcessName: p, SuspensionReason: g.Suspended[p]})
 	}
+	for _, m := range g.Metrics {
+		out.EnabledMetrics = append(out.EnabledMetrics, EnabledMetric{Metric: m, Granularity: "1Minute"})
+	}
 	for _, arn := range g.TargetGroups {
 		out.TrafficSources = append(out.TrafficSources, TrafficSourceIdentifier{Identifier: arn, Type: "elbv2"})
 	}

@@ -45,6 +45,8 @@ func (Service) Actions() []core.Action {
 		core.Act("RecordLifecycleActionHeartbeat", RecordLifecycleActionHeartbeat),
 		core.Act("AttachLoadBalancerTargetGroups", AttachLoadBalancerTargetGroups),
 		core.Act("DetachLoadBalancerTargetGroups", DetachLoadBalancerTargetGroups),
+		core.Act("EnableMetricsCollection", EnableMetricsCollection),
+		core.Act("DisableMetricsCollection", DisableMetricsCollection),
 		core.Act("CreateOrUpdateTags", CreateOrUpdateTags),
 		core.Act("DeleteTags", DeleteTags),
 		core.Act("DescribeTags", DescribeTags),

@@ -152,3 +152,60 @@ func SetInstanceHealth(tx *core.Tx, in *SetInstanceHealthInput) (*SetInstanceHea
 func graced(tx *core.Tx, g *state.Group, m *state.Member) bool {
 	return m.Joined.IsZero() || !tx.Due(m.Joined.Add(tx.Scale(g.GracePeriod)))
 }
+
+// Metrics are the group metrics that can be collected.
+var Metrics = []string{
+	"GroupMinSize", "GroupMaxSize", "GroupDesiredCapacity", "GroupInServiceInstances", "GroupPendingInstances",
+	"GroupStandbyInstances", "GroupTerminatingInstances", "GroupTotalInstances", "GroupInServiceCapacity",
+	"GroupPendingCapacity", "GroupStandbyCapacity", "GroupTerminatingCapacity", "GroupTotalCapacity",
+}
+
+func metrics(names []string) ([]string, error) {
+	if len(names) == 0 {
+		return Metrics, nil
+	}
+	for _, m := range names {
+		if !slices.Contains(Metrics, m) {
+			return nil, wire.Errorf("ValidationError", "Invalid metric: %s", m)
+		}
+	}
+	return names, nil
+}
+
+// EnableMetricsCollection begins to collect group metrics.
+func EnableMetricsCollection(tx *core.Tx, in *EnableMetricsCollectionInput) (*EnableMetricsCollectionOutput, error) {
+	g, err := living(tx, in.AutoScalingGroupName)
+	if err != nil {
+		return nil, err
+	}
+	if in.Granularity != "1Minute" {
+		return nil, wire.Errorf("ValidationError", "Valid metrics granularity type is: [1Minute].")
+	}
+	names, err := metrics(in.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range names {
+		if !slices.Contains(g.Metrics, m) {
+			g.Metrics = append(g.Metrics, m)
+		}
+	}
+	slices.Sort(g.Metrics)
+	tx.Changed()
+	return &EnableMetricsCollectionOutput{}, nil
+}
+
+// DisableMetricsCollection ends it.
+func DisableMetricsCollection(tx *core.Tx, in *DisableMetricsCollectionInput) (*DisableMetricsCollectionOutput, error) {
+	g, err := living(tx, in.AutoScalingGroupName)
+	if err != nil {
+		return nil, err
+	}
+	names, err := metrics(in.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	g.Metrics = slices.DeleteFunc(g.Metrics, func(m string) bool { return slices.Contains(names, m) })
+	tx.Changed()
+	return &DisableMetricsCollectionOutput{}, nil
+}

@@ -126,6 +126,7 @@ type AutoScalingGroup struct {
 	Instances                        []Instance
 	CreatedTime                      time.Time
 	SuspendedProcesses               []SuspendedProcess
+	EnabledMetrics                   []EnabledMetric
 	VPCZoneIdentifier                string
 	Status                           string // "Delete in progress", else empty
 	Tags                             []TagDescription
@@ -366,3 +367,25 @@ type DescribeTagsOutput struct {
 	Tags      []TagDescription
 	NextToken string
 }
+
+// EnabledMetric is a group metric that is collected.
+type EnabledMetric struct{ Metric, Granularity string }
+
+// EnableMetricsCollectionInput names group metrics; none means all.
+type EnableMetricsCollectionInput struct {
+	AutoScalingGroupName string
+	Metrics              []string
+	Granularity          string // "1Minute"
+}
+
+// EnableMetricsCollectionOutput is empty.
+type EnableMetricsCollectionOutput struct{}
+
+// DisableMetricsCollectionInput names group metrics; none means all.
+type DisableMetricsCollectionInput struct {
+	AutoScalingGroupName string
+	Metrics              []string
+}
+
+// DisableMetricsCollectionOutput is empty.
+type DisableMetricsCollectionOutput struct{}

@@ -1,0 +1,210 @@
+package cloudwatch
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/sns"
+	"github.com/build-deploy-chain/chain/pkg/lab/state"
+	"github.com/build-deploy-chain/chain/pkg/lab/wire"
+)
+
+var errNoResource = wire.Error{Code: "ResourceNotFound", Message: "The named resource does not exist.", Status: 404, Shape: "ResourceNotFoundException"}
+
+func pageOf(found []*state.Alarm, in *DescribeAlarmsInput) ([]*state.Alarm, string, error) {
+	return wire.Page(found, func(a *state.Alarm) string { return a.Name }, in.MaxRecords, 100, in.NextToken)
+}
+
+// Step samples the metrics of alarms, ends their periods and decides.
+func (Service) Step(tx *core.Tx) {
+	for _, name := range sortedKeys(tx.Region.Alarms) {
+		if a := tx.Region.Alarms[name]; !a.Composite {
+			watch(tx, a)
+		}
+	}
+	for _, name := range sortedKeys(tx.Region.Alarms) {
+		a := tx.Region.Alarms[name]
+		if !a.Composite {
+			continue
+		}
+		text, _ := a.Config["AlarmRule"].(string)
+		rule, err := parseRule(text)
+		if err != nil {
+			continue
+		}
+		want := ok
+		if rule.holds(func(name string) string {
+			if child := tx.Region.Alarms[name]; child != nil {
+				return child.State
+			}
+			return insufficient
+		}) {
+			want = alarm
+		}
+		turn(tx, a, want, "Alarm rule is evaluated to "+want+": "+text, "")
+	}
+}
+
+// watch samples one alarm's metric and, at the end of its period, evaluates it.
+func watch(tx *core.Tx, a *state.Alarm) {
+	var m MetricAlarm
+	decode(a.Config, &m)
+	length := max(tx.Scale(time.Duration(number(m.Period, 60))*time.Second), 10*time.Millisecond)
+	if a.PeriodEnd.IsZero() {
+		start(tx, a, length)
+	}
+	dimensions := map[string]string{}
+	for _, d := range m.Dimensions {
+		dimensions[d.Name] = d.Value
+	}
+	if v, has := measure(tx, m.Namespace, m.MetricName, dimensions); has {
+		sample(&a.Current, v)
+	}
+	if !tx.Due(a.PeriodEnd) {
+		return
+	}
+	if a.Current.Samples == 0 {
+		a.Current = custom(tx, m.Namespace, m.MetricName, dimensions, a.Current.Start, a.PeriodEnd)
+	}
+	n := int(number(m.EvaluationPeriods, 1))
+	a.Points = append(a.Points, a.Current)
+	if over := len(a.Points) - n; over > 0 {
+		a.Points = slices.Delete(a.Points, 0, over)
+	}
+	value, reason, decided := decide(m, a.Points)
+	if decided {
+		turn(tx, a, value, reason, "")
+	}
+	start(tx, a, length)
+}
+
+func start(tx *core.Tx, a *state.Alarm, length time.Duration) {
+	a.Current = state.Point{Start: tx.Now}
+	a.PeriodEnd = tx.Now.Add(length)
+	tx.Wake(a.PeriodEnd)
+	tx.Changed()
+}
+
+// sample notes what a metric is now. What it was between two visits nobody
+// knows; every change of the world is a visit, so extremes are not missed.
+func sample(p *state.Point, v float64) {
+	if p.Samples == 0 {
+		p.Min, p.Max = v, v
+	}
+	p.Min, p.Max, p.Sum, p.Samples = min(p.Min, v), max(p.Max, v), v, 1
+}
+
+func statistic(p state.Point, name string) float64 {
+	switch name {
+	case "Minimum":
+		return p.Min
+	case "Maximum":
+		return p.Max
+	case "SampleCount":
+		return float64(p.Samples)
+	case "Average":
+		return p.Sum / float64(p.Samples)
+	}
+	return p.Sum
+}
+
+var compare = map[string]struct {
+	breaches func(v, threshold float64) bool
+	text     string
+}{
+	"GreaterThanOrEqualToThreshold": {func(v, t float64) bool { return v >= t }, "greater than or equal to"},
+	"GreaterThanThreshold":          {func(v, t float64) bool { return v > t }, "greater than"},
+	"LessThanThreshold":             {func(v, t float64) bool { return v < t }, "less than"},
+	"LessThanOrEqualToThreshold":    {func(v, t float64) bool { return v <= t }, "less than or equal to"},
+}
+
+// decide is the state that the ended periods make, and why. It decides nothing
+// where missing data shall be ignored.
+func decide(m MetricAlarm, points []state.Point) (value, reason string, decided bool) {
+	n := number(m.EvaluationPeriods, 1)
+	need := number(m.DatapointsToAlarm, n)
+	threshold := *m.Threshold
+	var data, breaching, missing int64
+	var seen []string
+	for _, p := range points {
+		if p.Samples == 0 {
+			missing++
+			if m.TreatMissingData == "breaching" {
+				breaching++
+			}
+			continue
+		}
+		data++
+		v := statistic(p, m.Statistic)
+		if compare[m.ComparisonOperator].breaches(v, threshold) {
+			breaching++
+			seen = append(seen, fmt.Sprintf("%s (%s)", float(v), p.Start.UTC().Format("02/01/06 15:04:05")))
+		}
+	}
+	treated := ""
+	if missing > 0 && (m.TreatMissingData == "breaching" || m.TreatMissingData == "notBreaching") {
+		treated = fmt.Sprintf(" and %d missing datapoint(s) were treated as [%s]", missing, map[string]string{"breaching": "Breaching", "notBreaching": "NonBreaching"}[m.TreatMissingData])
+	}
+	switch {
+	case breaching >= need:
+		return alarm, fmt.Sprintf("Threshold Crossed: %d out of the last %d datapoints [%s] were %s the threshold (%s)%s (minimum %d datapoint(s) for OK -> ALARM transition).",
+			breaching, n, strings.Join(seen, ", "), compare[m.ComparisonOperator].text, float(threshold), treated, need), true
+	case data == 0 && m.TreatMissingData == "ignore":
+		return "", "", false
+	case data == 0 && (m.TreatMissingData == "" || m.TreatMissingData == "missing"):
+		return insufficient, fmt.Sprintf("Insufficient Data: %d datapoint(s) were unknown.", missing), true
+	}
+	return ok, fmt.Sprintf("Threshold Crossed: %d of %d datapoint(s) were not %s the threshold (%s)%s.",
+		data+missing-breaching, n, compare[m.ComparisonOperator].text, float(threshold), treated), true
+}
+
+func float(v float64) string {
+	if v == math.Trunc(v) {
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// actions are what an alarm does when it comes into a state.
+func actions(a *state.Alarm, value string) []string {
+	var m MetricAlarm // a composite alarm has these members, too
+	decode(a.Config, &m)
+	switch value {
+	case ok:
+		return m.OKActions
+	case alarm:
+		return m.AlarmActions
+	}
+	return m.InsufficientDataActions
+}
+
+// turn sets an alarm's state; a state that is new is told to the topics named.
+func turn(tx *core.Tx, a *state.Alarm, value, reason, data string) {
+	if a.State == value {
+		return
+	}
+	old := a.State
+	a.State, a.Reason, a.Data, a.StateSet = value, reason, data, tx.Now
+	tx.Changed()
+	if enabled, given := a.Config["ActionsEnabled"].(bool); given && !enabled {
+		return
+	}
+	for _, arn := range actions(a, value) {
+		if tx.Region.Topics[arn] == nil {
+			continue
+		}
+		_, err := sns.Publish(tx, &sns.PublishInput{
+			TopicArn: arn, Subject: fmt.Sprintf("%s: %q in %s", value, a.Name, tx.Region.Name),
+			Message: fmt.Sprintf(`{"AlarmName":%q,"NewStateValue":%q,"OldStateValue":%q,"NewStateReason":%q,"StateChangeTime":%q}`,
+				a.Name, value, old, reason, tx.Now.UTC().Format("2006-01-02T15:04:05.000-0700")),
+		})
+		if err != nil {
+			tx.Log().Warn("tell an alarm", "alarm", a.Name, "topic", arn, "error", err)
+		}
+	}
+}
