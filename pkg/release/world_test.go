@@ -1,0 +1,256 @@
+package release_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/lab"
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
+	"github.com/build-deploy-chain/chain/pkg/lab/state"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/release"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+const region = "eu-west-1"
+
+// world is a local AWS, a clone with the site in it, and a record of what was called.
+type world struct {
+	l       *lab.Lab
+	clone   string
+	environ []string
+	proxy   *httptest.Server
+
+	mu    sync.Mutex
+	calls []call
+	cut   atomic.Bool // every call fails, as if the process had been killed
+}
+
+type call struct {
+	action string
+	form   url.Values
+}
+
+func newWorld(t testing.TB, options ...func(*lab.Options)) *world {
+	t.Helper()
+	w := &world{l: lab.Start(t, options...), clone: filepath.Join(t.TempDir(), "clone")}
+	handler := w.l.Handler()
+	w.proxy = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+			w.mu.Lock()
+			w.calls = append(w.calls, call{form.Get("Action"), form})
+			w.mu.Unlock()
+		}
+		if w.cut.Load() {
+			rw.WriteHeader(http.StatusForbidden) // final: the SDK does not try again
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		handler.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(w.proxy.Close)
+
+	labDir := filepath.Join(t.TempDir(), "lab")
+	w.write(t, filepath.Join(labDir, "lab.json"), fmt.Sprintf(`{"id":"test","pid":1,"api":%q,"socks":%q,"factor":%v}`,
+		strings.TrimPrefix(w.proxy.URL, "http://"), w.l.SOCKS(), w.l.Status().Factor))
+	w.environ = []string{"CHAIN_LAB=" + labDir}
+
+	root := filepath.Join("..", "..")
+	for _, name := range []string{"chain.yaml", "cloudformation/stack-policy.json"} {
+		b, err := os.ReadFile(filepath.Join(root, name))
+		require.NoError(t, err)
+		w.write(t, filepath.Join(w.clone, name), string(b))
+	}
+	w.write(t, filepath.Join(w.clone, "packer", "tools.env"), "PUPPET=8.10.0\nSERVERSPEC=2.43.0\n")
+	w.write(t, filepath.Join(w.clone, "serverspec", "spec.rb"), "")
+	w.write(t, filepath.Join(w.clone, "puppet", "page"), "Hello World")
+	w.render(t)
+	w.git(t, "init", "-q", "-b", "main")
+	w.commit(t, "begin")
+	return w
+}
+
+func (w *world) write(t testing.TB, path, text string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+}
+
+func (w *world) git(t testing.TB, args ...string) string {
+	t.Helper()
+	c := exec.Command("git", append([]string{"-c", "user.name=Test", "-c", "user.email=test@example.com"}, args...)...)
+	c.Dir = w.clone
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return strings.TrimSpace(string(out))
+}
+
+func (w *world) commit(t testing.TB, message string) {
+	t.Helper()
+	w.git(t, "add", "-A")
+	w.git(t, "commit", "-q", "--allow-empty", "-m", message)
+}
+
+func (w *world) config(t testing.TB) *config.Config {
+	t.Helper()
+	c, err := config.Load(w.clone, w.environ)
+	require.NoError(t, err)
+	return c
+}
+
+func (w *world) render(t testing.TB) {
+	t.Helper()
+	_, err := template.Write(w.config(t), false)
+	require.NoError(t, err)
+}
+
+// page changes what the image serves, and gives the account the image that a
+// bake would make of it.
+func (w *world) page(t testing.TB, text string) (ami, key string) {
+	t.Helper()
+	w.write(t, filepath.Join(w.clone, "puppet", "page"), text)
+	w.commit(t, "puppet: "+text)
+	return w.baked(t, text)
+}
+
+func (w *world) baked(t testing.TB, text string) (ami, key string) {
+	t.Helper()
+	ctx := context.Background()
+	clone, err := trail.OpenClone(ctx, nil, w.clone)
+	require.NoError(t, err)
+	head, err := clone.Head(ctx)
+	require.NoError(t, err)
+	r, err := image.Key(ctx, clone, head, "web", image.Base{ID: w.l.BaseImage(region)})
+	require.NoError(t, err)
+	require.NoError(t, w.l.Memory().AddImage("web:"+r.Key, memory.Site(text, r.Key)))
+	ami, err = w.l.AddImage(region, "web-"+r.Key+"-1", "web:"+r.Key, map[string]string{
+		image.TagKey: r.Key, image.TagRole: "web", image.TagState: image.Good, image.TagCommit: head, image.TagExpires: image.Never,
+	})
+	require.NoError(t, err)
+	return ami, r.Key
+}
+
+// chain is what a new process would open.
+func (w *world) chain(t testing.TB) *release.Chain {
+	t.Helper()
+	c := w.config(t)
+	s, err := c.Site("")
+	require.NoError(t, err)
+	e, err := s.Environment("")
+	require.NoError(t, err)
+	target, err := c.For(e, "")
+	require.NoError(t, err)
+	target.Poll = config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}
+	ch, err := release.OpenTarget(t.Context(), c, e, target)
+	require.NoError(t, err)
+	return ch
+}
+
+// run is one command, with all its events in the test's log.
+func (w *world) run(t testing.TB, ctx context.Context, only bool, back int, hooks ...func(pipeline.Event)) (*release.State, error) {
+	t.Helper()
+	w.cut.Store(false)
+	s := w.chain(t).Start(only, back)
+	began := time.Now()
+	err := s.Do(ctx, pipeline.Env{Tell: func(e pipeline.Event) {
+		t.Logf("%5dms %-8s %s %s %s", time.Since(began).Milliseconds(), e.Kind, e.Step, e.Name, e.Text)
+		for _, h := range hooks {
+			h(e)
+		}
+	}})
+	return s, err
+}
+
+func (w *world) release(t testing.TB) (*release.State, error) {
+	t.Helper()
+	return w.run(t, t.Context(), false, 0)
+}
+
+func (w *world) fault(t testing.TB, kind string, match, args map[string]string, times int) {
+	t.Helper()
+	_, err := w.l.Fault(state.Fault{Kind: kind, Match: match, Args: args, Times: times})
+	require.NoError(t, err)
+}
+
+// get is the page as a user sees it.
+func (w *world) get(t testing.TB, path string) string {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: w.l.Dial, DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	r, err := client.Get("http://www.hello.example" + path)
+	require.NoError(t, err)
+	defer r.Body.Close() //nolint:errcheck // read only
+	b, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	return strings.TrimSpace(string(b))
+}
+
+// recorded are the calls of an action.
+func (w *world) recorded(action string) []url.Values {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []url.Values
+	for _, c := range w.calls {
+		if c.action == action {
+			out = append(out, c.form)
+		}
+	}
+	return out
+}
+
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = nil
+}
+
+// stacks are the names of those that are there.
+func (w *world) stacks() []string {
+	var out []string
+	for _, s := range w.l.Status().Stacks {
+		out = append(out, s.Name)
+	}
+	return out
+}
+
+func (w *world) history(t testing.TB) []trail.Release {
+	t.Helper()
+	c := w.chain(t)
+	list, err := c.Trail.History(t.Context(), c.Place, 0)
+	require.NoError(t, err)
+	return list
+}
+
+func (w *world) evidence(t testing.TB) trail.Evidence {
+	t.Helper()
+	c := w.chain(t)
+	b, ok, err := c.Trail.Read(t.Context(), c.Place.Evidence())
+	require.NoError(t, err)
+	require.True(t, ok)
+	var e trail.Evidence
+	require.NoError(t, json.Unmarshal(b, &e))
+	return e
+}
