@@ -17,6 +17,7 @@ import (
 type Status struct {
 	ID       string    `json:"id"`
 	PID      int       `json:"pid"`
+	Dir      string    `json:"dir"`
 	Build    string    `json:"build"`
 	API      string    `json:"api"`
 	SOCKS    string    `json:"socks"`
@@ -89,7 +90,7 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 
 // Status tells what the lab is and what it runs.
 func (l *Lab) Status() Status {
-	s := Status{PID: pid(), Build: l.opts.Build, Started: l.started, Factor: l.opts.Factor, Machines: []Machine{}, Stacks: []Stack{}}
+	s := Status{PID: pid(), Dir: l.opts.Dir, Build: l.opts.Build, Started: l.started, Factor: l.opts.Factor, Machines: []Machine{}, Stacks: []Stack{}}
 	if s.Factor <= 0 {
 		s.Factor = 10
 	}

@@ -42,7 +42,9 @@ type Options struct {
 	Engine *client.Client
 	Cache  string       // directory of the tarballs
 	Log    *slog.Logger // nil: discarded
-	Pull   bool         // start from a pulled debian image even where mmdebstrap is there
+	// Progress is called before what takes long; nil is fine.
+	Progress func(line string)
+	Pull     bool // start from a pulled debian image even where mmdebstrap is there
 }
 
 // Prepare makes sure that the engine has the base image and returns its
@@ -51,6 +53,9 @@ type Options struct {
 func Prepare(ctx context.Context, o Options) (string, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
 	}
 	version, err := o.Engine.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
@@ -120,12 +125,12 @@ func build(ctx context.Context, o Options, tarball, sources string, options []st
 	part := filepath.Join(filepath.Dir(tarball), "part-"+filepath.Base(tarball)) // mmdebstrap goes by the name's end
 	defer os.Remove(part)
 	if _, err := exec.LookPath("mmdebstrap"); err == nil && !o.Pull && arch == runtime.GOARCH {
-		o.Log.Info("building the base image with mmdebstrap, about a minute; later labs take it from the cache", "cache", o.Cache)
+		o.Progress("building the base image with mmdebstrap, about a minute; later labs take it from " + o.Cache)
 		if err := bootstrap(ctx, part, sources, options); err != nil {
 			return err
 		}
 	} else {
-		o.Log.Info("making the base image from " + upstream + "; later labs take it from the cache")
+		o.Progress("making the base image from " + upstream + "; later labs take it from " + o.Cache)
 		if err := derive(ctx, o, part, sources, options); err != nil {
 			return err
 		}
