@@ -69,6 +69,27 @@ func clearDead(ctx context.Context, run *pipeline.Run, o Options, s *State) erro
 	return removeAccess(ctx, o, ours)
 }
 
+// tidy removes what a Packer that failed has left, but for an image when the
+// run was stopped: the next one goes on with it.
+func tidy(ctx context.Context, run *pipeline.Run, o Options, s *State, keep bool) error {
+	ours := compute.Tags{TagKey: s.Result.Recipe.Key, TagRole: o.Role}
+	if err := endMachines(ctx, run, o, ours, 0); err != nil {
+		return err
+	}
+	if !keep {
+		images, err := unproven(ctx, o.Client, ours)
+		if err != nil {
+			return err
+		}
+		for _, i := range images {
+			if err := o.Client.RemoveImage(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	return removeAccess(ctx, o, ours)
+}
+
 func with(t compute.Tags, key, value string) compute.Tags {
 	out := maps.Clone(t)
 	out[key] = value

@@ -297,7 +297,7 @@ func (v *visit) page(ctx context.Context) error {
 		return res.StatusCode, string(b), err
 	}
 	// SSH may be up before the page is: both have the same time to boot.
-	bound, cancel := context.WithTimeout(ctx, max(20*time.Second, v.o.Target.Scale(v.o.Deadline)))
+	bound, cancel := context.WithTimeout(ctx, min(v.o.Deadline, max(20*time.Second, v.o.Target.Scale(v.o.Deadline))))
 	defer cancel()
 	last := ""
 	err := v.o.Target.Poll.Until(bound, v.o.Clock, func(context.Context) (bool, error) {
@@ -362,7 +362,7 @@ func (v *visit) specs(ctx context.Context) error {
 		return &report.Failure{
 			Code: report.Usage, ID: "E-BAKE-06", What: "Serverspec is not installed",
 			State: v.s.image.ID + " waits to be judged; the templates are unchanged",
-			Next: []string{"./station.sh bake  # installs what is missing"}, Err: err,
+			Next:  []string{"./station.sh bake  # installs what is missing"}, Err: err,
 		}
 	}
 	if ctx.Err() != nil {

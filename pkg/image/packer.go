@@ -60,10 +60,17 @@ func runPacker(ctx context.Context, run *pipeline.Run, o Options, s *State) erro
 	})
 	s.Result.Phases = out.ended()
 	if err != nil {
-		if ctx.Err() != nil {
-			return err
+		stopped := ctx.Err() != nil
+		if !stopped {
+			err = packerFailed(o, s, out.lines(), err)
 		}
-		return packerFailed(o, s, out.lines(), err)
+		// Packer tidies up by itself, unless it was killed, too.
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+		defer cancel()
+		if e := tidy(after, run, o, s, stopped); e != nil {
+			err = errors.Join(err, &pipeline.LeftBehindError{What: "what Packer made, tagged " + TagRun + "=" + o.Run, Err: e})
+		}
+		return err
 	}
 	id, err := artifact(filepath.Join(s.dir, "manifest.json"), o.Target.Region)
 	if err != nil {

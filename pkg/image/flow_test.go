@@ -1,0 +1,581 @@
+package image_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/things-go/go-socks5"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/build-deploy-chain/chain/pkg/command"
+	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/lab"
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+var production = trail.Place{Site: "web", Environment: "production", Region: "eu-west-1"}
+
+// bench is a repository, a target and programs that stand in for Packer and
+// rspec. EC2, Git, HTTP and SSH are spoken for real.
+type bench struct {
+	t      *testing.T
+	dir    string
+	remote string
+	lab    *lab.Lab
+	target *config.Target
+	client *compute.Client
+	tools  *tools
+	runs   atomic.Int32
+	events []pipeline.Event
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: repository(t), lab: lab.Start(t)}
+	b.remote = filepath.Join(t.TempDir(), "trail.git")
+	b.target = &config.Target{
+		Name: "bench", Account: "111111111111", Region: "eu-west-1", Endpoint: b.lab.Endpoint(),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
+		SOCKS:       withSSH(t, b.lab.SOCKS()), From: []string{"192.0.2.1/32"},
+		State: filepath.Join(b.dir, ".chain"), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: 100,
+	}
+	cfg, err := b.target.AWS(t.Context())
+	require.NoError(t, err)
+	b.client = compute.New(cfg)
+	b.tools = &tools{bench: b, api: ec2.NewFromConfig(cfg)}
+	return b
+}
+
+func (b *bench) options() image.Options {
+	b.t.Helper()
+	c, err := trail.OpenClone(b.t.Context(), nil, b.dir)
+	require.NoError(b.t, err)
+	tr, err := trail.Open(b.t.Context(), trail.Options{
+		Clone: c, Remote: b.remote, Private: true, Image: template.Image, SetImage: template.SetImage,
+	})
+	require.NoError(b.t, err)
+	return image.Options{
+		Target: b.target, Bake: config.Bake{Owner: "136693071363", Name: "debian-12-amd64-*", InstanceType: "t3.small", User: "admin"},
+		Role: "web", Places: []trail.Place{production}, Clone: c, Trail: tr, Runner: b.tools, Client: b.client,
+		Run: fmt.Sprintf("run-%d", b.runs.Add(1)), Deadline: 10 * time.Second,
+	}
+}
+
+func (b *bench) bake(o image.Options) (image.Result, error) {
+	b.events = nil
+	return image.Bake(b.t.Context(), pipeline.Env{Tell: func(e pipeline.Event) { b.events = append(b.events, e) }}, o)
+}
+
+func (b *bench) told() string {
+	var out strings.Builder
+	for _, e := range b.events {
+		fmt.Fprintf(&out, "%s %s %s %s\n", e.Step, e.Kind, e.Name, e.Text)
+	}
+	return out.String()
+}
+
+// onlyLeft checks that nothing but these images is left of all bakes.
+func (b *bench) onlyLeft(images ...string) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	machines, err := b.client.Find(ctx, compute.Tags{image.TagKey: "*"})
+	require.NoError(b.t, err)
+	for _, m := range machines {
+		assert.Equal(b.t, "terminated", m.State, m.ID)
+	}
+	keys, err := b.client.KeyPairs(ctx, compute.Tags{image.TagKey: "*"})
+	require.NoError(b.t, err)
+	assert.Empty(b.t, keys)
+	groups, err := b.client.Groups(ctx, compute.Tags{image.TagKey: "*"})
+	require.NoError(b.t, err)
+	assert.Empty(b.t, groups)
+	list, err := b.client.Images(ctx, compute.ImageQuery{Owner: "self"})
+	require.NoError(b.t, err)
+	var ids, snapshots []string
+	for _, i := range list {
+		ids = append(ids, i.ID)
+		snapshots = append(snapshots, i.Snapshots...)
+		assert.Equal(b.t, image.Good, i.Tags[image.TagState], i.ID)
+		assert.Equal(b.t, image.Never, i.Tags[image.TagExpires], i.ID)
+	}
+	assert.ElementsMatch(b.t, images, ids)
+	all, err := b.client.Snapshots(ctx, compute.Tags{image.TagKey: "*"})
+	require.NoError(b.t, err)
+	var is []string
+	for _, s := range all {
+		is = append(is, s.ID)
+		assert.Equal(b.t, image.Good, s.Tags[image.TagState], s.ID)
+	}
+	assert.ElementsMatch(b.t, snapshots, is)
+	o := b.options()
+	locks, err := o.Trail.Locks(ctx)
+	require.NoError(b.t, err)
+	assert.Empty(b.t, locks)
+}
+
+// inTemplate is the image that the trail's template names.
+func (b *bench) inTemplate() string {
+	b.t.Helper()
+	body, ok, err := b.options().Trail.Read(b.t.Context(), production.Template())
+	require.NoError(b.t, err)
+	require.True(b.t, ok)
+	id, err := template.Image(body)
+	require.NoError(b.t, err)
+	return id
+}
+
+// tools stands in for Packer and rspec: they do with EC2 what those do.
+type tools struct {
+	bench *bench
+	api   *ec2.Client
+
+	builds   int
+	refuse   string        // what the provisioning says, if it fails
+	page     string        // "" is the good one
+	failing  []string      // expectations that the finished image does not meet
+	stop     string        // "builder", "image": Packer ends there and leaves everything
+	hold     chan struct{} // Packer waits for it, or for the end of its context
+	held     chan struct{}
+	commands []string
+}
+
+func (x *tools) Run(ctx context.Context, c command.Cmd) ([]byte, error) {
+	x.commands = append(x.commands, c.Name)
+	switch {
+	case c.Name == "packer" && c.Args[0] == "version":
+		return []byte("Packer v1.11.2\n"), nil
+	case c.Name == "packer":
+		return nil, x.packer(ctx, c)
+	case c.Name == "rspec":
+		return nil, x.rspec(c)
+	}
+	return nil, exec.ErrNotFound
+}
+
+type variables struct {
+	Source  string            `json:"source_ami"`
+	Name    string            `json:"image_name"`
+	Key     string            `json:"image_key"`
+	Out     string            `json:"output_dir"`
+	Tags    map[string]string `json:"tags"`
+	From    []string          `json:"ssh_source_cidrs"`
+	Proxy   string            `json:"ssh_proxy_host"`
+	EC2     string            `json:"custom_endpoint_ec2"`
+	Seconds int               `json:"poll_seconds"`
+}
+
+func (x *tools) packer(ctx context.Context, c command.Cmd) error {
+	x.builds++
+	t := x.bench.t
+	var v variables
+	for _, a := range c.Args {
+		if file, ok := strings.CutPrefix(a, "-var-file="); ok {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(b, &v))
+		}
+	}
+	assert.Equal(t, command.Terminate, c.Stop)
+	assert.Equal(t, []string{"192.0.2.1/32"}, v.From)
+	assert.Equal(t, x.bench.target.Endpoint, v.EC2)
+	assert.FileExists(t, filepath.Join(c.Args[len(c.Args)-1], "build.pkr.hcl"))
+	assert.Contains(t, strings.Join(c.Env, "\n"), "AWS_ACCESS_KEY_ID=")
+	fmt.Fprintf(c.Out, "2026-01-01T00:00:00Z: ==> web.amazon-ebs.image: Launching a source AWS instance...\n")
+
+	tags := compute.Tags(v.Tags)
+	keyName := "packer_" + v.Name
+	_, err := x.bench.client.CreateKeyPair(ctx, keyName, tags)
+	require.NoError(t, err)
+	group, err := x.bench.client.CreateGroup(ctx, keyName, "Packer", "", tags, compute.Open{Port: 22, From: v.From})
+	require.NoError(t, err)
+	m, err := x.bench.client.StartMachine(ctx, compute.Start{Image: v.Source, Type: "t3.small", KeyName: keyName, SecurityGroups: []string{group}, Tags: tags})
+	require.NoError(t, err)
+	if x.stop == "builder" {
+		panic("killed")
+	}
+	tidy := func() {
+		ctx := context.WithoutCancel(ctx)
+		require.NoError(t, x.bench.client.Terminate(ctx, m.ID))
+		x.until(func() bool {
+			got, err := x.bench.client.Machine(ctx, m.ID)
+			require.NoError(t, err)
+			return got == nil || got.State == "terminated"
+		})
+		require.NoError(t, x.bench.client.DeleteGroup(ctx, group))
+		require.NoError(t, x.bench.client.DeleteKeyPair(ctx, keyName))
+	}
+	if x.hold != nil {
+		close(x.held)
+		select {
+		case <-x.hold:
+		case <-ctx.Done():
+			tidy()
+			return &command.ExitError{Cmd: "packer build", Code: 1, Err: context.Cause(ctx)}
+		}
+	}
+	if x.refuse != "" {
+		fmt.Fprintf(c.Out, "    web.amazon-ebs.image: Error: Could not start Service[apache2]\n==> web.amazon-ebs.image: provision: %s\n==> web.amazon-ebs.image: provision: stopped in: x (exit 1)\n", x.refuse)
+		tidy()
+		return &command.ExitError{Cmd: "packer build", Code: 1}
+	}
+	x.until(func() bool {
+		got, err := x.bench.client.Machine(ctx, m.ID)
+		require.NoError(t, err)
+		return got != nil && got.State == "running"
+	})
+	fmt.Fprintf(c.Out, "2026-01-01T00:00:00Z:     web.amazon-ebs.image: ==> puppet apply\n2026-01-01T00:00:09Z:     web.amazon-ebs.image: <== puppet apply: 9 s\n")
+	page := "Hello World"
+	if x.page != "" {
+		page = x.page
+	}
+	require.NoError(t, x.bench.lab.Memory().Edit(m.ID, func(disk *memory.Image) { *disk = memory.Site(page, v.Key) }))
+	_, err = x.api.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.ID}})
+	require.NoError(t, err)
+	x.until(func() bool {
+		got, err := x.bench.client.Machine(ctx, m.ID)
+		require.NoError(t, err)
+		return got.State == "stopped"
+	})
+	var list []types.Tag
+	for k, val := range v.Tags {
+		list = append(list, types.Tag{Key: aws.String(k), Value: aws.String(val)})
+	}
+	out, err := x.api.CreateImage(ctx, &ec2.CreateImageInput{InstanceId: aws.String(m.ID), Name: aws.String(v.Name), TagSpecifications: []types.TagSpecification{
+		{ResourceType: types.ResourceTypeImage, Tags: list}, {ResourceType: types.ResourceTypeSnapshot, Tags: list},
+	}})
+	require.NoError(t, err)
+	if x.stop == "image" {
+		panic("killed")
+	}
+	x.until(func() bool {
+		i, err := x.bench.client.Image(ctx, *out.ImageId)
+		require.NoError(t, err)
+		return i.State == "available"
+	})
+	tidy()
+	manifest := fmt.Sprintf(`{"builds":[{"artifact_id":"eu-west-1:ami-0old","packer_run_uuid":"u0"},{"artifact_id":"us-east-1:ami-x,eu-west-1:%s","packer_run_uuid":"u1"}],"last_run_uuid":"u1"}`, *out.ImageId)
+	return os.WriteFile(filepath.Join(v.Out, "manifest.json"), []byte(manifest), 0o600)
+}
+
+func (x *tools) until(done func() bool) {
+	x.bench.t.Helper()
+	require.Eventually(x.bench.t, done, 10*time.Second, 2*time.Millisecond)
+}
+
+func (x *tools) rspec(c command.Cmd) error {
+	t := x.bench.t
+	env := map[string]string{}
+	for _, kv := range c.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		env[k] = v
+	}
+	assert.FileExists(t, filepath.Join(c.Dir, "spec/image_contract/leftovers_spec.rb"))
+	assert.Contains(t, c.Args, "spec/web")
+	assert.Contains(t, c.Args, "spec/image_contract")
+	// Both ways lead to the machine.
+	conn, err := net.Dial("tcp", net.JoinHostPort(env["TARGET_HOST"], env["TARGET_PORT"]))
+	require.NoError(t, err)
+	line := make([]byte, 4)
+	_, err = io.ReadFull(conn, line)
+	require.NoError(t, err)
+	assert.Equal(t, "SSH-", string(line))
+	require.NoError(t, conn.Close())
+	info, err := os.Stat(env["TARGET_KEY"])
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o600, info.Mode().Perm())
+	conn, err = net.Dial("tcp", net.JoinHostPort(env["TARGET_HOST"], env["TARGET_HTTP_PORT"]))
+	require.NoError(t, err)
+	fmt.Fprint(conn, "GET /version HTTP/1.0\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	assert.Contains(t, string(answer), env["IMAGE_KEY"])
+
+	var list []string
+	for _, f := range append([]string{""}, x.failing...) {
+		status := "passed"
+		if f != "" {
+			status = "failed"
+		}
+		list = append(list, fmt.Sprintf(`{"full_description":%q,"status":%q,"file_path":"./spec/web/page_spec.rb","line_number":7}`, f, status))
+	}
+	for i, a := range c.Args {
+		if a == "--out" {
+			require.NoError(t, os.WriteFile(c.Args[i+1], []byte(`{"examples":[`+strings.Join(list, ",")+`],"summary":{"errors_outside_of_examples_count":0}}`), 0o600))
+		}
+	}
+	if len(x.failing) > 0 {
+		return &command.ExitError{Cmd: "rspec", Code: 1}
+	}
+	return nil
+}
+
+// withSSH is a SOCKS5 proxy before another: port 22 of every address that the
+// other one reaches is an SSH server that knows one command.
+func withSSH(t *testing.T, socks string) string {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	host, err := ssh.NewSignerFromKey(private)
+	require.NoError(t, err)
+	cfg := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil }}
+	cfg.AddHostKey(host)
+	behind := &config.Target{SOCKS: socks}
+	server := socks5.NewServer(socks5.WithDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := behind.Dial(ctx, network, addr)
+		if err != nil || !strings.HasSuffix(addr, ":22") {
+			return conn, err
+		}
+		_ = conn.Close()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		go func() {
+			defer l.Close()
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, chans, reqs, err := ssh.NewServerConn(c, cfg)
+			if err != nil {
+				return
+			}
+			go ssh.DiscardRequests(reqs)
+			for ch := range chans {
+				channel, requests, err := ch.Accept()
+				if err != nil {
+					return
+				}
+				for r := range requests {
+					_ = r.Reply(true, nil)
+					if r.Type == "exec" {
+						fmt.Fprint(channel, "apache2 2.4\nbase-files 12\n")
+						_, _ = channel.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
+						_ = channel.Close()
+					}
+				}
+			}
+		}()
+		return net.Dial("tcp", l.Addr().String())
+	}))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() { _ = server.Serve(l) }()
+	return l.Addr().String()
+}
+
+func failure(t *testing.T, err error) *report.Failure {
+	t.Helper()
+	var f *report.Failure
+	require.ErrorAs(t, err, &f)
+	assert.NotEmpty(t, f.Next)
+	assert.NotEmpty(t, f.State)
+	return f
+}
+
+func TestBake(t *testing.T) {
+	b := newBench(t)
+	before := git(t, b.dir, "status", "--porcelain") + git(t, b.dir, "for-each-ref")
+	first, err := b.bake(b.options())
+	require.NoError(t, err)
+	assert.False(t, first.Reused)
+	assert.Equal(t, "web-"+first.Recipe.Key+"-1", first.Name)
+	assert.Equal(t, []string{"apache2 2.4", "base-files 12"}, first.Packages)
+	assert.Equal(t, 1, first.Examples)
+	assert.Equal(t, first.Image, b.inTemplate())
+	assert.True(t, first.Written.New)
+	b.onlyLeft(first.Image)
+	i, err := b.client.Image(t.Context(), first.Image)
+	require.NoError(t, err)
+	for tag, want := range map[string]string{
+		image.TagKey: first.Recipe.Key, image.TagRole: "web", image.TagState: image.Good, image.TagCommit: first.Recipe.Commit,
+		image.TagBase: first.Recipe.Base.ID, image.TagPuppet: "7.23", image.TagServerspec: "2.42", image.TagPacker: "1.11.2", image.TagRun: "run-1",
+	} {
+		assert.Equal(t, want, i.Tags[tag], tag)
+	}
+	assert.Contains(t, b.told(), "puppet apply")
+
+	// Again: nothing is started, nothing is written.
+	again, err := b.bake(b.options())
+	require.NoError(t, err)
+	assert.True(t, again.Reused)
+	assert.False(t, again.Written.New)
+	assert.Equal(t, 1, b.tools.builds)
+	assert.Contains(t, b.told(), "reusing "+first.Image)
+
+	// Another page, another image.
+	put(t, b.dir, "puppet/page", "Hello World, again\n")
+	commit(t, b.dir, "page")
+	second, err := b.bake(b.options())
+	require.NoError(t, err)
+	assert.NotEqual(t, first.Image, second.Image)
+	assert.Equal(t, second.Image, b.inTemplate())
+	assert.Contains(t, b.told(), "in: puppet")
+	b.onlyLeft(first.Image, second.Image)
+
+	// Back to the first page: its image is still there.
+	git(t, b.dir, "revert", "--no-edit", "HEAD")
+	back, err := b.bake(b.options())
+	require.NoError(t, err)
+	assert.Equal(t, first.Image, back.Image)
+	assert.Equal(t, first.Image, b.inTemplate())
+	assert.Equal(t, 2, b.tools.builds)
+
+	// By force: a new attempt, which then is the one.
+	o := b.options()
+	o.Force = true
+	forced, err := b.bake(o)
+	require.NoError(t, err)
+	assert.Equal(t, 2, forced.Attempt)
+	assert.Equal(t, forced.Image, b.inTemplate())
+	kept, err := b.bake(b.options())
+	require.NoError(t, err)
+	assert.Equal(t, forced.Image, kept.Image)
+
+	// Somebody deregistered it: the other good one serves.
+	gone, err := b.client.Image(t.Context(), forced.Image)
+	require.NoError(t, err)
+	require.NoError(t, b.client.RemoveImage(t.Context(), *gone))
+	left, err := b.bake(b.options())
+	require.NoError(t, err)
+	assert.Equal(t, first.Image, left.Image)
+	b.onlyLeft(first.Image, second.Image)
+	git(t, b.dir, "reset", "--quiet", "--hard", "HEAD~2")
+	assert.Equal(t, before, git(t, b.dir, "status", "--porcelain")+git(t, b.dir, "for-each-ref"))
+}
+
+func TestWhatIsBadIsNotKept(t *testing.T) {
+	for name, spoil := range map[string]func(*tools) (id, text string){
+		"provisioning fails": func(x *tools) (string, string) {
+			x.refuse = "puppet apply: puppet could not bring some resources to their state (exit 6)"
+			return "E-BAKE-01", "Could not start Service[apache2]; provision: puppet apply"
+		},
+		"no registry": func(x *tools) (string, string) {
+			x.refuse = "install Puppet and Serverspec: the package registry cannot be reached (apt-get update)"
+			return "E-BAKE-09", "registry"
+		},
+		"disk full": func(x *tools) (string, string) {
+			x.refuse = "prepare: disk nearly full: 1 MiB free on /, 500 MiB needed"
+			return "E-BAKE-07", "500 MiB needed"
+		},
+		"an expectation from outside": func(x *tools) (string, string) {
+			x.failing = []string{"Package puppet is absent"}
+			return "E-BAKE-11", "1 of 2 expectations are not met: Package puppet is absent (spec/web/page_spec.rb:7)"
+		},
+		"another page": func(x *tools) (string, string) {
+			x.page = "It works!"
+			return "E-BAKE-11", "it does not say Hello World"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			id, text := spoil(b.tools)
+			o := b.options()
+			o.Deadline = 300 * time.Millisecond
+			b.target.Factor = 1000
+			_, err := b.bake(o)
+			f := failure(t, err)
+			assert.Equal(t, report.BakeFailed, f.ExitStatus())
+			assert.Equal(t, id, f.ID)
+			assert.ErrorContains(t, err, text)
+			b.onlyLeft()
+			assert.Equal(t, template.NotBaked, b.inTemplate())
+
+			// Repaired, the same command succeeds.
+			b.tools.refuse, b.tools.page, b.tools.failing = "", "", nil
+			r, err := b.bake(b.options())
+			require.NoError(t, err)
+			b.onlyLeft(r.Image)
+		})
+	}
+}
+
+func TestAKilledBakeGoesOn(t *testing.T) {
+	for _, where := range []string{"builder", "image"} {
+		t.Run(where, func(t *testing.T) {
+			b := newBench(t)
+			b.tools.stop = where
+			assert.PanicsWithValue(t, "killed", func() { _, _ = b.bake(b.options()) })
+			b.tools.stop = ""
+			r, err := b.bake(b.options())
+			require.NoError(t, err)
+			assert.Equal(t, where == "image", r.Adopted)
+			if r.Adopted {
+				assert.Equal(t, 1, b.tools.builds, "the finished image is used")
+			}
+			assert.Equal(t, r.Image, b.inTemplate())
+			b.onlyLeft(r.Image)
+		})
+	}
+}
+
+func TestAStoppedBakeTidiesUp(t *testing.T) {
+	b := newBench(t)
+	b.tools.hold, b.tools.held = make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-b.tools.held; cancel() }()
+	_, err := image.Bake(ctx, pipeline.Env{}, b.options())
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, report.Detached, report.Code(err))
+	b.onlyLeft()
+}
+
+func TestOneBakeAtATime(t *testing.T) {
+	b := newBench(t)
+	o := b.options()
+	base, err := image.FindBase(t.Context(), b.client, o.Bake, "eu-west-1", "", false)
+	require.NoError(t, err)
+	r, err := image.Key(t.Context(), o.Clone, o.Trail.Head(), "web", base)
+	require.NoError(t, err)
+	_, err = o.Trail.Lock(t.Context(), "image/web/"+r.Key, trail.Holder{What: "bake", Machine: "elsewhere", Host: "ci-7", PID: 7})
+	require.NoError(t, err)
+	_, err = b.bake(b.options())
+	f := failure(t, err)
+	assert.Equal(t, report.Locked, f.ExitStatus())
+	assert.Contains(t, err.Error(), "ci-7")
+	assert.Zero(t, b.tools.builds)
+}
+
+func TestWhatIsAskedBeforeTheFirstWrite(t *testing.T) {
+	b := newBench(t)
+	put(t, b.dir, "puppet/page", "not committed\n")
+	_, err := b.bake(b.options())
+	f := failure(t, err)
+	assert.Equal(t, report.Usage, f.ExitStatus())
+	assert.Contains(t, f.What, "puppet/page")
+	git(t, b.dir, "checkout", "--quiet", "puppet/page")
+
+	o := b.options()
+	o.Bake.Name = "debian-99-*"
+	_, err = b.bake(o)
+	f = failure(t, err)
+	assert.Equal(t, report.Usage, f.ExitStatus())
+	assert.ErrorContains(t, err, "debian-99-*")
+	assert.NotContains(t, b.tools.commands, "packer")
+	b.onlyLeft()
+}
