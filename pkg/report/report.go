@@ -1,6 +1,7 @@
 package report
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ type Report struct {
 	live     bool                // a line without end is on the screen
 	finished bool
 
-	stop chan struct{}
+	stop context.CancelFunc
 	done chan struct{}
 }
 
@@ -76,7 +77,7 @@ func New(o Options) (*Report, error) {
 	}
 	r := &Report{
 		o: o, start: o.Clock.Now(), await: map[string]waiting{}, tails: map[string][]string{},
-		stop: make(chan struct{}), done: make(chan struct{}),
+		done: make(chan struct{}),
 	}
 	r.last = r.start
 	if o.Dir != "" {
@@ -84,7 +85,9 @@ func New(o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	go r.beat()
+	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // a report tells of the end of every other context
+	r.stop = stop
+	go r.beat(ctx)
 	return r, nil
 }
 
@@ -270,22 +273,15 @@ func (r *Report) waits(now time.Time) string {
 
 // beat tells what is awaited when nothing was told for a while, and redraws
 // the live line.
-func (r *Report) beat() {
+func (r *Report) beat(ctx context.Context) {
 	defer close(r.done)
 	tick := time.Second
 	if r.o.Live {
 		tick = 200 * time.Millisecond
 	}
 	tick = min(tick, r.o.Heartbeat)
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-r.stop:
-			return
-		case <-t.C:
-			r.pulse()
-		}
+	for r.o.Clock.Sleep(ctx, tick) == nil {
+		r.pulse()
 	}
 }
 
@@ -449,7 +445,7 @@ func (r *Report) Close() error {
 		r.live = false
 	}
 	r.mu.Unlock()
-	close(r.stop)
+	r.stop()
 	<-r.done
 	if r.full == nil {
 		return nil

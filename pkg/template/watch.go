@@ -28,9 +28,11 @@ func watch(t *Template, _ Shape) {
 		PolicyDocument: object{
 			{"Version", "2012-10-17"},
 			{"Statement", []any{object{
-				{"Sid", "Alarms"}, {"Effect", "Allow"},
+				{"Sid", "Alarms"},
+				{"Effect", "Allow"},
 				{"Principal", object{{"Service", "cloudwatch.amazonaws.com"}}},
-				{"Action", "sns:Publish"}, {"Resource", Ref(TopicID)},
+				{"Action", "sns:Publish"},
+				{"Resource", Ref(TopicID)},
 				{"Condition", object{{"StringEquals", object{{"AWS:SourceAccount", Ref("AWS::AccountId")}}}}},
 			}}},
 		},
