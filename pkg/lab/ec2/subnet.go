@@ -185,7 +185,23 @@ func usedHosts(tx *core.Tx, s *state.Subnet) map[string]bool {
 			used[i.PrivateIP] = true
 		}
 	}
+	for _, lb := range tx.Region.LoadBalancers {
+		for _, z := range lb.Subnets {
+			if z.SubnetID == s.ID {
+				used[z.PrivateIP] = true
+			}
+		}
+	}
 	return used
+}
+
+// TakeHost gives out an address of a subnet, for a network interface of another service.
+func TakeHost(tx *core.Tx, subnet string) (string, error) {
+	s := tx.Region.Subnets[subnet]
+	if s == nil {
+		return "", noSubnet(subnet)
+	}
+	return nextHost(tx, s)
 }
 
 // nextHost gives out an address of the subnet, in turn, so that one just freed is not reused at once.
