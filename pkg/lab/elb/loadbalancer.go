@@ -2,12 +2,12 @@ package elb
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
@@ -181,7 +181,8 @@ func settle(tx *core.Tx, lb *state.LoadBalancer, zones []state.LoadBalancerSubne
 			}
 		}
 		if z.PrivateIP == "" {
-			z.PrivateIP = privateIP(tx.Region.Subnets[z.SubnetID])
+			// A subnet that is full gives none; the balancer's other zones work.
+			z.PrivateIP, _ = ec2.TakeHost(tx, z.SubnetID)
 		}
 		if a := tx.Region.Addresses[z.AllocationID]; a != nil {
 			a.AssociationID, a.ENI = tx.ID("eipassoc"), tx.ID("eni")
@@ -196,20 +197,6 @@ func settle(tx *core.Tx, lb *state.LoadBalancer, zones []state.LoadBalancerSubne
 			zones[i].PublicIP = ownPublicIP(tx, lb)
 		}
 	}
-}
-
-// privateIP is the next free host address of a subnet; AWS keeps the first four.
-func privateIP(s *state.Subnet) string {
-	p, err := netip.ParsePrefix(s.CIDR)
-	if err != nil {
-		return ""
-	}
-	s.NextHost = max(s.NextHost, 3) + 1
-	a := p.Masked().Addr()
-	for range s.NextHost {
-		a = a.Next()
-	}
-	return a.String()
 }
 
 // ownPublicIP is an address of AWS's own for a zone without an Elastic IP.
