@@ -102,6 +102,10 @@ func (e Exec) Run(ctx context.Context, c Cmd) ([]byte, error) {
 		// What the program left in its group had its grace too.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
+	if errors.Is(err, exec.ErrWaitDelay) && !stopped && cmd.ProcessState.Success() {
+		// It ended well; something it left running only held our pipes.
+		err = nil
+	}
 	if err == nil {
 		return stdout.Bytes(), nil
 	}

@@ -176,6 +176,16 @@ func TestNothingOfTheGroupOutlivesACancel(t *testing.T) {
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
+func TestADaemonThatHoldsThePipesIsNotWaitedFor(t *testing.T) {
+	c := sh(`sleep 2 & echo started`)
+	c.Grace = 100 * time.Millisecond
+	begin := time.Now()
+	stdout, err := command.Exec{}.Run(t.Context(), c)
+	require.NoError(t, err)
+	assert.Equal(t, "started\n", string(stdout))
+	assert.Less(t, time.Since(begin), 1900*time.Millisecond)
+}
+
 func TestAnEndedContextStartsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
