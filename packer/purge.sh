@@ -30,7 +30,7 @@ dpkg-statoverride --list | awk '$1 == "puppet" || $2 == "puppet" { print $4 }' |
   while read -r path; do dpkg-statoverride --quiet --remove "$path"; done
 if getent passwd puppet >/dev/null; then userdel puppet; fi
 if getent group puppet >/dev/null; then groupdel puppet; fi
-rm -rf /etc/puppet /etc/puppetlabs /opt/puppetlabs /var/lib/puppet /var/cache/puppet /var/log/puppet \
+rm -rf /etc/facter /etc/puppet /etc/puppetlabs /opt/puppetlabs /var/lib/puppet /var/cache/puppet /var/log/puppet \
   /run/puppet /root/.puppetlabs /root/.facter /root/.gem /var/lib/gems "$tree"
 
 dpkg-query -W -f '${Package}\n' | sort >"$state/packages.after"
