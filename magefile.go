@@ -1,0 +1,361 @@
+//go:build mage
+
+// From a commit to production, tested on the way: bakes images, rehearses
+// changes on a copy of production, releases them, and takes them back.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/magefile/mage/mg"
+	"golang.org/x/term"
+
+	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/lab/client"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/release"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/sweep"
+	"github.com/build-deploy-chain/chain/pkg/template"
+)
+
+// Bake makes the image of this commit, or finds that it is there; -force makes a new one.
+func Bake(ctx context.Context, force *bool) error {
+	return run(ctx, "bake", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		o := c.ImageOptions()
+		o.Force = force != nil && *force
+		done, err := image.Bake(ctx, env(r), o)
+		if err == nil {
+			how := "baked in " + report.Short(r.Elapsed())
+			if done.Reused {
+				how = "nothing to do: its recipe is unchanged"
+			}
+			r.Summary("image "+done.Image, report.Row{Name: "key", Value: done.Recipe.Key}, report.Row{Name: "how", Value: how}, report.Row{Name: "logs", Value: done.Log})
+		}
+		return err
+	})
+}
+
+// Test rehearses the change on a copy of production: the update, both ways back.
+func Test(ctx context.Context) error { return deploy(ctx, "test", true, 0) }
+
+// Release brings this commit to production: bake, test, release; what is done is skipped.
+func Release(ctx context.Context) error { return deploy(ctx, "release", false, 0) }
+
+// Rollback takes production back to what ran before, or to release -to=N.
+func Rollback(ctx context.Context, to *int) error {
+	back := -1
+	if to != nil {
+		back = *to
+	}
+	return deploy(ctx, "rollback", false, back)
+}
+
+// Status tells what production runs, and what is under way.
+func Status(ctx context.Context) error {
+	return run(ctx, "status", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		outcome, rows, err := c.Status(ctx)
+		if err == nil {
+			r.Summary(outcome, rows...)
+		}
+		return err
+	})
+}
+
+// History lists the releases, the newest first.
+func History(ctx context.Context) error {
+	return run(ctx, "history", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		lines, err := c.History(ctx, 50)
+		return show(r, lines, err)
+	})
+}
+
+// Diff shows what a release of this commit would change: exit 0 nothing, 2 something.
+func Diff(ctx context.Context) error {
+	changes := false
+	err := run(ctx, "diff", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		lines, err := c.Diff(ctx)
+		if changes = len(lines) > 0; !changes && err == nil {
+			lines = []string{"no changes"}
+		}
+		return show(r, lines, err)
+	})
+	switch {
+	case err != nil:
+		return mg.Fatal(1, err)
+	case changes:
+		return mg.Fatal(2, "changes")
+	}
+	return nil
+}
+
+// Template renders cloudformation/ from chain.yaml, images kept as they are.
+func Template(ctx context.Context) error {
+	return run(ctx, "template", func(_ context.Context, r *report.Report) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		changed, err := template.Write(c, false)
+		if err == nil && len(changed) == 0 {
+			changed = []string{"cloudformation/ is what chain.yaml says"}
+		}
+		return show(r, changed, err)
+	})
+}
+
+// Check runs all tests and linters, and the whole story once.
+func Check(ctx context.Context) error { return script(ctx, filepath.Join("station", "check")) }
+
+// Bench measures what the README promises and prints it.
+func Bench(ctx context.Context) error { return script(ctx, filepath.Join("station", "bench")) }
+
+// Sweep shows what dead runs left; -delete removes it.
+func Sweep(ctx context.Context, delete *bool) error {
+	return run(ctx, "sweep", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		items, err := sweep.Find(ctx, sweep.Options{
+			Compute: c.Compute, Account: c.Account, Trail: c.Trail, Sites: slices.Sorted(maps.Keys(c.Config.Sites)), Run: c.Run,
+		})
+		if err != nil || len(items) == 0 {
+			return show(r, []string{"nothing is left over"}, err)
+		}
+		if delete != nil && *delete {
+			return sweep.Remove(ctx, items, func(i sweep.Item) { r.Print("removed %s", i) })
+		}
+		for _, i := range items {
+			r.Print("%s", i)
+		}
+		r.Print("nothing was removed; mage sweep -delete removes it")
+		return nil
+	})
+}
+
+// Lab is the local AWS that target lab uses.
+type Lab mg.Namespace
+
+// Up starts the lab, or finds it running.
+func (Lab) Up(ctx context.Context) error {
+	return run(ctx, "lab:up", func(ctx context.Context, r *report.Report) error {
+		l, err := startLab(ctx, r)
+		if err == nil {
+			r.Summary("the lab is up", report.Row{Name: "AWS", Value: "http://" + l.API}, report.Row{Name: "internet", Value: "socks5h://" + l.SOCKS},
+				report.Row{Name: "use it", Value: `eval "$(./station.sh lab:env)"`})
+		}
+		return err
+	})
+}
+
+// Stop ends the lab's process; its state and machines stay.
+func (Lab) Stop(ctx context.Context) error {
+	return run(ctx, "lab:stop", func(ctx context.Context, r *report.Report) error {
+		return show(r, []string{"the lab is stopped; ./station.sh lab:up goes on where it was"}, labFailure(client.Stop(ctx, client.Dir())))
+	})
+}
+
+// Down destroys the lab: machines, images, networks, state.
+func (Lab) Down(ctx context.Context) error {
+	return run(ctx, "lab:down", func(ctx context.Context, r *report.Report) error {
+		err := client.Down(ctx, client.Options{Progress: func(line string) { r.Print("%s", line) }})
+		return show(r, []string{"nothing of the lab is left"}, labFailure(err))
+	})
+}
+
+// Status tells what the lab runs, as JSON.
+func (Lab) Status(ctx context.Context) error {
+	return run(ctx, "lab:status", func(ctx context.Context, r *report.Report) error {
+		s, err := client.Status(ctx, client.Dir())
+		if err != nil {
+			return labFailure(err)
+		}
+		return show(r, []string{strings.TrimSpace(string(s.Raw))}, nil)
+	})
+}
+
+// Env prints what points the aws CLI and curl at the lab: eval "$(./station.sh lab:env)".
+func (Lab) Env(ctx context.Context) error {
+	return run(ctx, "lab:env", func(ctx context.Context, r *report.Report) error {
+		l, err := client.Find(ctx, client.Dir())
+		if err != nil {
+			return labFailure(err)
+		}
+		return show(r, []string{strings.TrimSpace(l.Env())}, nil)
+	})
+}
+
+// Logs shows the end of the lab's log; -follow waits for more.
+func (Lab) Logs(ctx context.Context, follow *bool) error {
+	return run(ctx, "lab:logs", func(ctx context.Context, _ *report.Report) error {
+		return labFailure(client.Logs(ctx, client.Dir(), os.Stdout, 100, follow != nil && *follow))
+	})
+}
+
+// run gives a target its report and signals. The first INT, TERM or HUP stops it
+// where it can go on later, the second kills. Mage would give it five seconds
+// after an INT, and nothing after a TERM.
+func run(ctx context.Context, name string, fn func(context.Context, *report.Report) error) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	signal.Reset(os.Interrupt)
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(heard)
+	go func() {
+		<-heard
+		signal.Stop(heard)
+		cancel()
+	}()
+	fd := os.Stdout.Fd()
+	live := report.IsLive(fd, os.Getenv)
+	o := report.Options{
+		Out: os.Stdout, Err: os.Stderr, Live: live, Color: live && os.Getenv("NO_COLOR") == "", Verbose: os.Getenv("CHAIN_VERBOSE") == "1", Name: name,
+	}
+	if slices.Contains([]string{"bake", "test", "release", "rollback"}, name) {
+		o.Dir = filepath.Join(".chain", "log")
+	}
+	r, err := report.New(o)
+	if err != nil {
+		return err
+	}
+	err = r.Fail(fn(ctx, r))
+	if closeErr := r.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// deploy runs the flow of a test, release or rollback.
+func deploy(ctx context.Context, name string, only bool, back int) error {
+	return run(ctx, name, func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		if term.IsTerminal(int(os.Stdin.Fd())) {
+			c.Ask = ask
+		}
+		s := c.Start(only, back)
+		if err := s.Do(ctx, env(r)); err != nil {
+			return err
+		}
+		outcome, rows := s.Summary(r.Elapsed())
+		r.Summary(outcome, rows...)
+		return nil
+	})
+}
+
+func env(r *report.Report) pipeline.Env { return pipeline.Env{Tell: r.Tell} }
+
+func show(r *report.Report, lines []string, err error) error {
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		r.Print("%s", l)
+	}
+	return nil
+}
+
+// ask reads one line from the terminal.
+func ask(ctx context.Context, question string) (string, error) {
+	fmt.Print(question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n') // an end of input is no answer
+		answer <- line
+	}()
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func load() (*config.Config, error) {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return nil, &report.Failure{Code: report.Usage, ID: "E-CFG-02", What: err.Error(), State: "nothing was changed", Next: []string{"see the comments in " + config.File}}
+	}
+	return c, nil
+}
+
+// open is production's chain, on a lab that runs if the lab is the target. To
+// look at, any lab will do; to change something it is one of these sources.
+func open(ctx context.Context, r *report.Report, look ...bool) (*release.Chain, error) {
+	c, err := load()
+	if err != nil {
+		return nil, err
+	}
+	if c.Target == "lab" {
+		_, err := client.Find(ctx, client.Dir())
+		if err != nil || len(look) == 0 {
+			_, err = startLab(ctx, r)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return release.Open(ctx, c, "", "", "")
+}
+
+func startLab(ctx context.Context, r *report.Report) (*client.Lab, error) {
+	l, err := client.Start(ctx, client.Options{Progress: func(line string) { r.Print("lab: %s", line) }})
+	return l, labFailure(err)
+}
+
+// labFailure is what the lab's client says, as a person needs it.
+func labFailure(err error) error {
+	var e *client.Error
+	switch {
+	case errors.As(err, &e):
+		return &report.Failure{Code: report.Guard, ID: "E-LAB-03", What: e.What, Where: e.Where, State: e.State, Next: e.Next, Err: e.Err}
+	case errors.Is(err, client.ErrNotRunning):
+		return &report.Failure{Code: report.Usage, ID: "E-LAB-02", What: err.Error(), Next: []string{"./station.sh lab:up"}}
+	}
+	return err
+}
+
+// script runs one of the station's programs in our place.
+func script(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return mg.Fatalf(exit.ExitCode(), "%s: exit code %d", path, exit.ExitCode())
+	}
+	return err
+}
