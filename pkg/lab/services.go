@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/autoscaling"
+	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation"
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudwatch"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
@@ -32,7 +33,7 @@ type answering interface {
 func services(n *network.Network) ([]answering, []core.Service) {
 	list := []answering{
 		ec2.Service{}, elb.Service{}, autoscaling.Service{}, cloudwatch.Service{}, route53.Service{},
-		sns.Service{}, logs.Service{}, iam.Service{}, ssm.Service{}, sts.Service{},
+		sns.Service{}, logs.Service{}, iam.Service{}, ssm.Service{}, sts.Service{}, cloudformation.Service{},
 	}
 	all := make([]core.Service, 0, len(list)+1)
 	for _, s := range list {
