@@ -1,0 +1,637 @@
+package cloudformation
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation/schema"
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/state"
+)
+
+// stabilise is how long a resource may take when nothing else limits it.
+const stabilise = time.Hour
+
+// engine advances the operation of one stack.
+type engine struct {
+	tx *core.Tx
+	st *state.Stack
+	op *state.StackOperation
+
+	scope *scope // of the stack's model, made when first needed
+	model *state.StackModel
+}
+
+// begin makes an operation the one that is under way.
+func begin(tx *core.Tx, st *state.Stack, kind, token, phase, status, reason string) *engine {
+	st.Operation = &state.StackOperation{ID: core.UUID(), Type: kind, Token: token, Phase: phase, Started: tx.Now}
+	st.Operations = slices.Insert(st.Operations, 0, state.StackOperationRecord{
+		ID: st.Operation.ID, Type: kind, Token: token, Started: tx.Now, Status: "IN_PROGRESS",
+	})
+	e := &engine{tx: tx, st: st, op: st.Operation}
+	e.status(status, reason)
+	tx.Changed()
+	return e
+}
+
+// advance does what can be done now, and says whether anything changed.
+func (e *engine) advance() bool {
+	switch e.op.Phase {
+	case "start":
+		return e.start()
+	case "apply":
+		return e.apply()
+	case "monitor":
+		return e.monitor()
+	case "cleanup", "rollback-cleanup":
+		return e.cleanup()
+	case "rollback":
+		return e.back()
+	case "delete":
+		return e.destroy()
+	}
+	return false
+}
+
+// status sets the stack's status and tells it as an event.
+func (e *engine) status(status, reason string) {
+	e.st.Status, e.st.StatusReason = status, reason
+	e.event(&state.StackEvent{LogicalID: e.st.Name, PhysicalID: e.st.ID, Type: typeStack, Status: status, Reason: reason, ID: core.UUID()})
+}
+
+// tell sets a resource's status and tells it as an event.
+func (e *engine) tell(res *state.StackResource, status, reason string) {
+	res.Status, res.Reason, res.Updated = status, reason, e.tx.Now
+	e.say(res, status, reason)
+}
+
+// say tells an event of a resource without changing its status.
+func (e *engine) say(res *state.StackResource, status, reason string) {
+	id := res.LogicalID + "-" + status + "-"
+	at := e.tx.Now
+	// Two events may share a millisecond, but not an id.
+	for e.taken(id + at.Format("2006-01-02T15:04:05.000Z")) {
+		at = at.Add(time.Millisecond)
+	}
+	properties := ""
+	if res.Properties != nil {
+		properties = compact(res.Properties)
+	}
+	e.event(&state.StackEvent{
+		ID: id + at.Format("2006-01-02T15:04:05.000Z"), LogicalID: res.LogicalID, PhysicalID: res.PhysicalID, Type: res.Type,
+		Status: status, Reason: reason, Properties: properties,
+	})
+}
+
+func (e *engine) taken(id string) bool {
+	for i := len(e.st.Events) - 1; i >= 0; i-- {
+		ev := e.st.Events[i]
+		if ev.ID == id {
+			return true
+		}
+		if ev.Time.Add(time.Second).Before(e.tx.Now) {
+			return false
+		}
+	}
+	return false
+}
+
+func (e *engine) event(ev *state.StackEvent) {
+	ev.Time, ev.Token, ev.Operation = e.tx.Now, e.op.Token, e.op.ID
+	e.st.Events = append(e.st.Events, ev)
+	e.tx.Changed()
+}
+
+// finish ends the operation.
+func (e *engine) finish(status, reason string, good bool) {
+	e.status(status, reason)
+	for i := range e.st.Operations {
+		if r := &e.st.Operations[i]; r.ID == e.op.ID {
+			r.Ended, r.Status = e.tx.Now, "FAILED"
+			if good {
+				r.Status = "SUCCEEDED"
+			}
+		}
+	}
+	e.st.Operation = nil
+}
+
+// settled forgets what a rollback would need: the stack is stable.
+func (e *engine) settled() {
+	e.st.Previous, e.st.Failed = nil, nil
+	for _, r := range e.st.Resources {
+		r.Before, r.New, r.Work = nil, false, nil
+	}
+}
+
+// in is the scope of the stack's model. References to resources are answered
+// from what is already made.
+func (e *engine) in() *scope {
+	if e.scope != nil && e.model == e.st.Model {
+		return e.scope
+	}
+	t, err := parse(e.st.Model.Template)
+	if err != nil {
+		// It was parsed when the operation began; only a lab of another build may see this.
+		t = &template{}
+		e.op.Problem = err.Error()
+	}
+	s := newScope(e.tx, t, e.st.ID, e.st.Name, e.st.Model)
+	s.lookup = func(r reference) (any, error) {
+		res := e.st.Resources[r.Name]
+		if res == nil || res.PhysicalID == "" {
+			return nil, badFormat("Unresolved resource dependencies [%s] in the Resources block of the template", r.Name)
+		}
+		if r.Attribute == "" {
+			return res.PhysicalID, nil
+		}
+		v, ok := res.Attributes[r.Attribute]
+		if !ok {
+			if v, ok = res.Properties[r.Attribute]; !ok {
+				return nil, invalid("Attribute '%s' does not exist", r.Attribute)
+			}
+		}
+		return v, nil
+	}
+	e.scope, e.model = s, e.st.Model
+	return s
+}
+
+// start checks what is asked of the world before any resource is touched.
+func (e *engine) start() bool {
+	e.op.Phase = "apply"
+	s := e.in()
+	if text := s.t.missing(e.tx, e.st.Model.Parameters); text != "" {
+		e.op.Problem = text
+	}
+	return true
+}
+
+// apply makes the resources what the model says.
+func (e *engine) apply() bool {
+	if e.op.Problem == "" {
+		e.op.Problem = e.triggered()
+	}
+	if e.op.Problem == "" && e.tx.Due(e.op.Deadline) {
+		e.op.Problem = "Stack creation time exceeded the specified timeout"
+	}
+	if e.op.Problem != "" {
+		e.giveUp(nil)
+		return true
+	}
+	changed, open, failed := e.converge()
+	if len(failed) > 0 && (!open || !e.op.DisableRollback) {
+		e.giveUp(failed)
+		return true
+	}
+	if open || len(failed) > 0 {
+		return changed
+	}
+	e.outputs()
+	e.op.Phase = "monitor"
+	if e.st.MonitoringMinutes > 0 {
+		e.op.Until = e.tx.After(time.Duration(e.st.MonitoringMinutes) * time.Minute)
+	}
+	return true
+}
+
+// monitor waits for the end of the monitoring window, before anything is cleaned up.
+func (e *engine) monitor() bool {
+	if e.op.Problem = e.triggered(); e.op.Problem != "" {
+		e.giveUp(nil)
+		return true
+	}
+	if !e.op.Until.IsZero() && !e.tx.Due(e.op.Until) {
+		return false
+	}
+	if e.op.Type == "CREATE_STACK" {
+		e.finish("CREATE_COMPLETE", "", true)
+		e.settled()
+		return true
+	}
+	s := e.in()
+	for _, id := range slices.Sorted(maps.Keys(e.st.Resources)) {
+		res := e.st.Resources[id]
+		def := s.t.Resources[id]
+		if def != nil {
+			if on, _ := s.active(def.Condition); on {
+				continue
+			}
+		}
+		delete(e.st.Resources, id)
+		e.leave(res, res.DeletionPolicy)
+	}
+	e.status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "")
+	e.op.Phase = "cleanup"
+	return true
+}
+
+// leave gives a resource to the next cleanup.
+func (e *engine) leave(res *state.StackResource, policy string) {
+	res.DeletionPolicy = policy
+	res.Work = &state.ResourceWork{Action: "delete"}
+	e.st.Leftovers = append(e.st.Leftovers, res)
+}
+
+// cleanup deletes what was replaced or removed. A failure here fails nothing.
+func (e *engine) cleanup() bool {
+	changed, open, _ := e.remove(e.st.Leftovers, false)
+	if open {
+		return changed
+	}
+	e.st.Leftovers = nil
+	if e.op.Phase == "cleanup" {
+		e.finish("UPDATE_COMPLETE", "", true)
+	} else {
+		e.finish("UPDATE_ROLLBACK_COMPLETE", "", false)
+	}
+	e.settled()
+	return true
+}
+
+// converge begins and follows every resource of the model, each after those it needs.
+func (e *engine) converge() (changed, open bool, failed []string) {
+	s := e.in()
+	active := map[string]bool{}
+	stopping := false
+	for _, id := range s.t.order {
+		on, err := s.active(s.t.Resources[id].Condition)
+		if err != nil {
+			e.op.Problem = err.Error()
+			return true, false, nil
+		}
+		active[id] = on
+		if res := e.st.Resources[id]; on && res != nil && res.Work != nil && res.Work.Phase == "failed" {
+			stopping = e.op.Phase == "apply"
+		}
+	}
+	for _, id := range s.t.order {
+		if !active[id] {
+			continue
+		}
+		def := s.t.Resources[id]
+		res := e.st.Resources[id]
+		if res == nil {
+			res = &state.StackResource{LogicalID: id, Type: def.Type, New: true}
+			e.st.Resources[id] = res
+			changed = true
+		}
+		if res.Work == nil {
+			res.Work = &state.ResourceWork{}
+		}
+		for {
+			phase := res.Work.Phase
+			if phase == "done" || phase == "failed" {
+				break
+			}
+			if phase != "" {
+				if !e.poll(def, res) {
+					break
+				}
+			} else {
+				if stopping || !e.ready(def, active) {
+					break
+				}
+				e.touch(def, res)
+			}
+			changed = true
+		}
+		switch res.Work.Phase {
+		case "done":
+		case "failed":
+			failed = append(failed, id)
+			stopping = stopping || e.op.Phase == "apply"
+		case "":
+			// What was not begun does not hold up an operation that fails.
+			open = open || !stopping && !e.blocked(def, active)
+		default:
+			open = true
+		}
+	}
+	return changed, open, failed
+}
+
+// ready says whether everything the resource needs is done.
+func (e *engine) ready(def *resource, active map[string]bool) bool {
+	for _, d := range def.depends {
+		if !active[d] {
+			continue
+		}
+		if r := e.st.Resources[d]; r == nil || r.Work == nil || r.Work.Phase != "done" {
+			return false
+		}
+	}
+	return true
+}
+
+// blocked says whether something the resource needs has failed, or waits for what has.
+func (e *engine) blocked(def *resource, active map[string]bool) bool {
+	for _, d := range def.depends {
+		if !active[d] {
+			continue
+		}
+		r := e.st.Resources[d]
+		if r == nil || r.Work == nil {
+			continue
+		}
+		if r.Work.Phase == "failed" || r.Work.Phase == "" && e.blocked(e.in().t.Resources[d], active) {
+			return true
+		}
+	}
+	return false
+}
+
+// touch begins the work on one resource.
+func (e *engine) touch(def *resource, res *state.StackResource) {
+	if e.op.Phase == "rollback" {
+		e.restore(res)
+		return
+	}
+	s := e.in()
+	props, err := s.properties(def.Properties)
+	if err != nil {
+		e.refuse(res, err)
+		return
+	}
+	meta, err := s.eval(def.Metadata)
+	if err != nil {
+		e.refuse(res, err)
+		return
+	}
+	metadata := ""
+	if meta != nil {
+		metadata = compact(meta)
+	}
+	kind := schema.Lookup(def.Type)
+	next := state.ResourceVersion{
+		Properties: props, Metadata: metadata, DependsOn: def.depends,
+		DeletionPolicy: def.DeletionPolicy, ReplacePolicy: def.ReplacePolicy,
+	}
+	if res.PhysicalID == "" || res.Status == "CREATE_FAILED" {
+		e.create(def, res, kind, next)
+		return
+	}
+	diff := differing(kind, res.Properties, props)
+	retag := e.op.Retagged && kind.Tags != ""
+	if len(diff) == 0 && res.Metadata == metadata && !retag && res.Status != "UPDATE_FAILED" {
+		// Policies alone are taken over without a word.
+		e.remember(res)
+		res.DependsOn, res.DeletionPolicy, res.ReplacePolicy = next.DependsOn, next.DeletionPolicy, next.ReplacePolicy
+		res.Work.Action, res.Work.Phase = "keep", "done"
+		return
+	}
+	replace := slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Always" }) ||
+		def.Type == typeGroup && e.replacesGroup(def) && slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Conditionally" })
+	verb := "Update:Modify"
+	if replace {
+		verb = "Update:Replace"
+	}
+	if text := e.denied(verb, res); text != "" {
+		e.remember(res)
+		res.Work.Action = "update"
+		e.fail(res, text)
+		return
+	}
+	if replace {
+		e.replace(def, res, kind, next)
+		return
+	}
+	e.update(res, kind, next, diff, retag)
+}
+
+// refuse fails a resource whose properties cannot be told.
+func (e *engine) refuse(res *state.StackResource, err error) {
+	e.remember(res)
+	res.Work.Action = "update"
+	if res.PhysicalID == "" {
+		res.Work.Action = "create"
+	}
+	e.fail(res, explain(res.Type, err))
+}
+
+// remember keeps how the resource was before this operation.
+func (e *engine) remember(res *state.StackResource) {
+	if res.New || res.Before != nil {
+		return
+	}
+	res.Before = &state.ResourceVersion{
+		PhysicalID: res.PhysicalID, Properties: res.Properties, Attributes: res.Attributes, Metadata: res.Metadata,
+		DependsOn: res.DependsOn, DeletionPolicy: res.DeletionPolicy, ReplacePolicy: res.ReplacePolicy,
+	}
+}
+
+func (e *engine) take(res *state.StackResource, v state.ResourceVersion) {
+	res.Properties, res.Metadata, res.DependsOn = v.Properties, v.Metadata, v.DependsOn
+	res.DeletionPolicy, res.ReplacePolicy = v.DeletionPolicy, v.ReplacePolicy
+}
+
+func (e *engine) create(def *resource, res *state.StackResource, kind *schema.Type, v state.ResourceVersion) {
+	if res.PhysicalID != "" {
+		old := *res
+		e.leave(&old, "Delete")
+	}
+	if res.Status == "DELETE_COMPLETE" || res.Status == "CREATE_FAILED" {
+		res.New = true
+	}
+	res.Work.Action, res.PhysicalID, res.Properties = "create", "", nil
+	e.tell(res, "CREATE_IN_PROGRESS", "")
+	e.take(res, v)
+	e.make(def, res, kind, "CREATE_IN_PROGRESS")
+}
+
+func (e *engine) replace(def *resource, res *state.StackResource, kind *schema.Type, v state.ResourceVersion) {
+	e.remember(res)
+	e.tell(res, "UPDATE_IN_PROGRESS", "Requested update requires the creation of a new physical resource; hence creating one.")
+	old := *res
+	old.Before = nil
+	e.leave(&old, v.ReplacePolicy)
+	res.Work = &state.ResourceWork{Action: "replace"}
+	e.take(res, v)
+	res.PhysicalID = ""
+	e.make(def, res, kind, "UPDATE_IN_PROGRESS")
+}
+
+// make creates the physical resource.
+func (e *engine) make(def *resource, res *state.StackResource, kind *schema.Type, status string) {
+	if problems := kind.Check(res.Properties); len(problems) > 0 {
+		text := "Properties validation failed for resource " + res.LogicalID + " with message:"
+		for _, p := range problems {
+			text += "\n" + p.Text
+		}
+		e.fail(res, text)
+		return
+	}
+	id, err := handlers[res.Type].create(e.tx, e.call(res, nil))
+	if id != "" {
+		res.PhysicalID = id
+	}
+	if err != nil {
+		e.fail(res, explain(res.Type, err))
+		return
+	}
+	e.tell(res, status, "Resource creation Initiated")
+	res.Work.Phase = "begun"
+	res.Work.Deadline = e.tx.After(stabilise)
+	if p, ok := e.creationPolicy(def, res); ok && handlers[res.Type].signals {
+		res.Work.Phase = "signals"
+		res.Work.Deadline = e.tx.After(p.timeout)
+	}
+}
+
+func (e *engine) update(res *state.StackResource, kind *schema.Type, v state.ResourceVersion, diff []string, retag bool) {
+	e.remember(res)
+	res.Work.Action = "update"
+	e.tell(res, "UPDATE_IN_PROGRESS", "")
+	if problems := kind.Check(v.Properties); len(problems) > 0 {
+		text := "Properties validation failed for resource " + res.LogicalID + " with message:"
+		for _, p := range problems {
+			text += "\n" + p.Text
+		}
+		e.fail(res, text)
+		return
+	}
+	old := res.Properties
+	e.take(res, v)
+	c := e.call(res, old)
+	c.retag = retag
+	e.change(res, c, len(diff) > 0 || retag)
+}
+
+// change calls the handler's update, if there is something for it.
+func (e *engine) change(res *state.StackResource, c *call, work bool) {
+	res.Work.Phase = "begun"
+	res.Work.Deadline = e.tx.After(stabilise)
+	h := handlers[res.Type]
+	if !work {
+		res.Work.Data = map[string]string{"idle": "true"}
+		return
+	}
+	if h.update == nil {
+		return
+	}
+	if err := h.update(e.tx, c); err != nil {
+		e.fail(res, explain(res.Type, err))
+	}
+}
+
+// call is what a handler gets to see; old is nil where nothing is compared.
+func (e *engine) call(res *state.StackResource, old map[string]any) *call {
+	tags := state.Tags{}
+	for _, t := range e.st.Model.Tags {
+		tags[t.Key] = t.Value
+	}
+	tags["aws:cloudformation:stack-name"] = e.st.Name
+	tags["aws:cloudformation:stack-id"] = e.st.ID
+	tags["aws:cloudformation:logical-id"] = res.LogicalID
+	if old == nil && res.Before != nil {
+		old = res.Before.Properties
+	}
+	return &call{
+		stack: e.st, res: res, id: res.PhysicalID, props: res.Properties, old: old, tags: tags,
+		rollback: e.op.Phase == "rollback", engine: e,
+	}
+}
+
+// poll asks how far a resource is, and says whether that changed anything.
+func (e *engine) poll(def *resource, res *state.StackResource) bool {
+	if res.Work.Phase == "signals" {
+		return e.awaitCreation(def, res)
+	}
+	h := handlers[res.Type]
+	if h.stable == nil || res.Work.Data["idle"] != "" {
+		e.complete(res)
+		return true
+	}
+	c := e.call(res, nil)
+	before := len(e.st.Events)
+	ok, err := h.stable(e.tx, c)
+	switch {
+	case err != nil:
+		e.fail(res, explain(res.Type, err))
+	case ok:
+		e.complete(res)
+	case res.Work.Roll == nil && e.tx.Due(res.Work.Deadline):
+		e.fail(res, "Resource timed out waiting for completion")
+	default:
+		return len(e.st.Events) != before
+	}
+	return true
+}
+
+func (e *engine) complete(res *state.StackResource) {
+	// A rollback leaves the attributes as they were: the versions it made obsolete do not count.
+	if res.Work.Action != "restore" {
+		res.Attributes = nil
+		if h := handlers[res.Type]; h.attributes != nil {
+			res.Attributes = h.attributes(e.tx, e.call(res, nil))
+		}
+	}
+	res.Work.Phase = "done"
+	res.Work.Roll = nil
+	status := "UPDATE_COMPLETE"
+	if res.Work.Action == "create" {
+		status = "CREATE_COMPLETE"
+	}
+	e.tell(res, status, "")
+}
+
+func (e *engine) fail(res *state.StackResource, reason string) {
+	e.release(res)
+	res.Work.Phase = "failed"
+	status := "UPDATE_FAILED"
+	if res.Work.Action == "create" {
+		status = "CREATE_FAILED"
+	}
+	e.tell(res, status, reason)
+}
+
+// release gives back what a rolling update holds of its group.
+func (e *engine) release(res *state.StackResource) {
+	if res.Work.Roll != nil {
+		resume(e.tx, res.PhysicalID, res.Work.Roll)
+		res.Work.Roll = nil
+	}
+}
+
+// outputs evaluates the outputs of the model.
+func (e *engine) outputs() {
+	s := e.in()
+	e.st.Outputs = nil
+	for _, name := range slices.Sorted(maps.Keys(s.t.Outputs)) {
+		o := s.t.Outputs[name]
+		if on, err := s.active(o.Condition); err != nil || !on {
+			continue
+		}
+		v, err := s.eval(o.Value)
+		if err != nil {
+			e.tx.Log().Error("output of a stack", "stack", e.st.Name, "output", name, "error", err)
+			continue
+		}
+		text := scalar(v)
+		if l, ok := v.([]any); ok {
+			text = strings.Join(properties{"": l}.texts(""), ",")
+		}
+		export, _ := s.eval(o.Export)
+		e.st.Outputs = append(e.st.Outputs, state.StackOutput{Key: name, Value: text, Description: o.Description, Export: scalar(export)})
+	}
+}
+
+// differing are the top-level properties that are not the same.
+func differing(kind *schema.Type, a, b map[string]any) []string {
+	ca, cb := kind.Canonical(a), kind.Canonical(b)
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(ca)) {
+		if v, ok := cb[k]; !ok || compact(v) != compact(ca[k]) {
+			out = append(out, k)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(cb)) {
+		if _, ok := ca[k]; !ok {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
