@@ -42,6 +42,13 @@ system_info:
   ssh_svcname: ssh
 CFG
 find "$root/etc/cloud/cloud.cfg.d" -type f ! -name 05_logging.cfg -delete
+# The stage that is left out is also the one that notices that this is another
+# instance than the one the disk was saved from.
+mkdir -p "$root/etc/systemd/system/cloud-init.service.d"
+cat >"$root/etc/systemd/system/cloud-init.service.d/instance.conf" <<'UNIT'
+[Service]
+ExecStartPre=/bin/rm -f /var/lib/cloud/instance
+UNIT
 # The generator shall not search for a metadata service first.
 printf 'policy: enabled\n' >"$root/etc/cloud/ds-identify.cfg"
 

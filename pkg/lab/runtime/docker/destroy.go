@@ -5,18 +5,38 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
 )
 
 // Destroy removes every container, image and network that carries the label of a lab.
 func Destroy(ctx context.Context, api *client.Client, lab string) error {
-	err := errors.Join(destroyContainers(ctx, api, lab), destroyImages(ctx, api, lab), destroyNetworks(ctx, api, lab))
-	if err != nil {
-		return fmt.Errorf("destroy lab %s: %w", lab, err)
+	// More than once: the engine may still be busy with a call that was cut
+	// short, and make what was not there yet when it was asked.
+	for try := 0; ; try++ {
+		err := errors.Join(destroyContainers(ctx, api, lab), destroyImages(ctx, api, lab), destroyNetworks(ctx, api, lab))
+		var left []string
+		if err == nil {
+			left, err = Left(ctx, api, lab)
+		}
+		if err == nil && len(left) == 0 {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("left: %s", strings.Join(left, ", "))
+		}
+		if try == 5 {
+			return fmt.Errorf("destroy lab %s: %w", lab, err)
+		}
+		if (clock.System{}).Sleep(ctx, 300*time.Millisecond) != nil {
+			return fmt.Errorf("destroy lab %s: %w", lab, err)
+		}
 	}
-	return nil
 }
 
 func of(lab string) client.Filters { return make(client.Filters).Add("label", LabelLab+"="+lab) }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/base"
+	labs "github.com/build-deploy-chain/chain/pkg/lab/client"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/docker"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/runtimetest"
@@ -37,10 +37,8 @@ func engine(t *testing.T) *client.Client {
 // open makes a runtime for a lab of its own and destroys all of it afterwards.
 func open(t *testing.T, change func(*docker.Options)) (*docker.Runtime, func(*testing.T) *docker.Runtime) {
 	api := engine(t)
-	cache, err := os.UserCacheDir()
-	require.NoError(t, err)
 	begin := time.Now()
-	ref, err := base.Prepare(t.Context(), base.Options{Engine: api, Cache: filepath.Join(cache, "build-deploy-chain")})
+	ref, err := base.Prepare(t.Context(), base.Options{Engine: api, Cache: labs.Cache()})
 	require.NoError(t, err)
 	t.Logf("base image %s ready in %s", ref, time.Since(begin).Round(time.Millisecond))
 	id := make([]byte, 5)
@@ -150,7 +148,7 @@ func TestInstanceData(t *testing.T) {
 	assert.Equal(t, "done", login(t, r, "i-1", "admin", key, "cloud-init status --wait | tail -1 | cut -d' ' -f2"))
 	assert.Equal(t, "ip-10-0-1-17", login(t, r, "i-1", "admin", key, "sudo -n cat /root/told"))
 	assert.Equal(t, "ip-10-0-1-17", login(t, r, "i-1", "admin", key, "hostname"))
-	assert.Equal(t, "running", login(t, r, "i-1", "admin", key, "systemctl is-system-running --wait"))
+	assert.Equal(t, "running", login(t, r, "i-1", "admin", key, "sudo -n systemctl is-system-running --wait"))
 	identity := "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub"
 	first := login(t, r, "i-1", "admin", key, identity)
 
@@ -184,10 +182,11 @@ func TestStartCutShort(t *testing.T) {
 		if err == nil {
 			require.Greater(t, wait, 100*time.Millisecond)
 		}
-		_, err = again(t).Start(t.Context(), spec)
+		other := again(t) // as a lab started anew
+		_, err = other.Start(t.Context(), spec)
 		require.NoError(t, err)
-		assert.Equal(t, "admin", login(t, r, "i-1", "admin", key, "id -un"))
-		require.NoError(t, r.Remove(t.Context(), "i-1"))
+		assert.Equal(t, "admin", login(t, other, "i-1", "admin", key, "id -un"))
+		require.NoError(t, other.Remove(t.Context(), "i-1"))
 	}
 }
 

@@ -37,11 +37,17 @@ func (r *Runtime) Start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		return runtime.Status{}, fmt.Errorf("start a machine: %q is no id", s.ID)
 	}
 	defer r.lock(s.ID)()
-	st, err := r.start(ctx, s)
-	if err != nil {
-		return runtime.Status{}, fmt.Errorf("start %s from %q: %w", s.ID, s.Image, err)
+	for try := 0; ; try++ {
+		st, err := r.start(ctx, s)
+		if err == nil {
+			return st, nil
+		}
+		// The engine may still be busy with a call that was cut short: it makes
+		// or removes the container of this name.
+		if try == 50 || !errdefs.IsConflict(err) || r.pause(ctx, 100*time.Millisecond) != nil {
+			return runtime.Status{}, fmt.Errorf("start %s from %q: %w", s.ID, s.Image, err)
+		}
 	}
-	return st, nil
 }
 
 func (r *Runtime) start(ctx context.Context, s runtime.Spec) (runtime.Status, error) {
