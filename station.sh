@@ -18,6 +18,9 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/chain
 state=$top/.chain/station
 chain=$top/.chain/bin/chain
 export PATH="$PATH:/usr/sbin:/sbin" CHECKPOINT_DISABLE=1
+# The same with and without a C compiler: what is compiled once stays good when
+# one gets installed.
+export CGO_ENABLED=0
 
 say() { echo "station: $*"; }
 
@@ -174,8 +177,7 @@ compile() {
   list=$(sources | digest)
   mkdir -p "$top/.chain/bin" "$state"
   touch "$state/began"
-  # Without cgo, so that a compiler installed meanwhile changes nothing.
-  (cd "$top" && CGO_ENABLED=0 go run github.com/magefile/mage -ldflags '-s -w' -compile "$chain.new") || return 1
+  (cd "$top" && go run github.com/magefile/mage -ldflags '-s -w' -compile "$chain.new") || return 1
   # As old as the moment we began: what was edited meanwhile counts as newer.
   touch -r "$state/began" "$chain.new"
   mv -f "$chain.new" "$chain"
@@ -230,9 +232,12 @@ stop_jobs() {
 sets_of() {
   local target=${CHAIN_TARGET:-}
   if [ -z "$target" ]; then target=$(sed -n 's/^target: *\([a-z]*\).*/\1/p' "$top/chain.yaml" 2>/dev/null || true); fi
+  local lab=' lab'
+  [ "$target" != aws ] || lab=
   case $1 in
     check) echo "base lab bake check" ;;
-    bake | test | release | rollback | bench) if [ "$target" = aws ]; then echo "base bake"; else echo "base lab bake"; fi ;;
+    bake | test | release | rollback | bench) echo "base$lab bake" ;;
+    status | history | diff | sweep) echo "base$lab" ;;
     lab:up) echo "base lab" ;;
     *) echo "base" ;;
   esac
