@@ -120,7 +120,7 @@ func (e Exec) Run(ctx context.Context, c Cmd) ([]byte, error) {
 }
 
 func stop(pid int, c Cmd) error {
-	err := os.ErrProcessDone
+	var err error
 	switch {
 	case c.Stop == Terminate:
 		err = syscall.Kill(pid, syscall.SIGTERM)

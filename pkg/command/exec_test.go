@@ -80,8 +80,8 @@ func TestEnvironmentIsAnAllowList(t *testing.T) {
 	assert.Contains(t, run(command.Exec{Pass: []string{"GO*"}}), "GOTHING=go\n")
 }
 
-// started runs c until it has written "ready", cancels, and returns the error and the time the end took.
-func started(t *testing.T, e command.Exec, c command.Cmd) (error, time.Duration, string) { //nolint:revive // the error is what is tested
+// started runs c until it has written "ready", cancels, and returns how long the end took, what was written, and Run's error.
+func started(t *testing.T, e command.Exec, c command.Cmd) (took time.Duration, out string, ended error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ready := &watcher{want: "ready", found: make(chan struct{})}
@@ -102,10 +102,10 @@ func started(t *testing.T, e command.Exec, c command.Cmd) (error, time.Duration,
 	cancel(errors.New("told to stop"))
 	select {
 	case err := <-done:
-		return err, time.Since(begin), ready.String()
+		return time.Since(begin), ready.String(), err
 	case <-time.After(20 * time.Second):
 		t.Fatal("did not end")
-		return nil, 0, ""
+		return 0, "", nil
 	}
 }
 
@@ -127,7 +127,7 @@ func (w *watcher) Write(p []byte) (int, error) {
 func TestCancelInterruptsTheWholeGroupAndWaitsForItsCleanUp(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "cleaned")
 	// The grandchild cleans up, as a Packer plugin does.
-	err, took, _ := started(t, command.Exec{Grace: 10 * time.Second},
+	took, _, err := started(t, command.Exec{Grace: 10 * time.Second},
 		sh(`trap 'exit 3' INT; sh -c "trap 'sleep 0.2; touch `+mark+`; exit 0' INT; echo ready; while :; do sleep 0.05; done"; exit 4`))
 	var exit *command.ExitError
 	require.ErrorAs(t, err, &exit)
@@ -139,7 +139,7 @@ func TestCancelInterruptsTheWholeGroupAndWaitsForItsCleanUp(t *testing.T) {
 func TestTerminateReachesTheProgramAlone(t *testing.T) {
 	c := sh(`trap 'echo got term; exit 5' TERM; trap 'echo got int; exit 6' INT; echo ready; while :; do sleep 0.05; done`)
 	c.Stop = command.Terminate
-	err, _, out := started(t, command.Exec{Grace: 10 * time.Second}, c)
+	_, out, err := started(t, command.Exec{Grace: 10 * time.Second}, c)
 	var exit *command.ExitError
 	require.ErrorAs(t, err, &exit)
 	assert.Equal(t, 5, exit.Code)
@@ -150,7 +150,7 @@ func TestTerminateReachesTheProgramAlone(t *testing.T) {
 func TestAProgramThatDoesNotListenIsKilledAfterItsGrace(t *testing.T) {
 	c := sh(`trap '' INT TERM; echo ready $$; while :; do sleep 0.05; done`)
 	c.Grace = 200 * time.Millisecond
-	err, took, out := started(t, command.Exec{}, c)
+	took, out, err := started(t, command.Exec{}, c)
 	require.Error(t, err)
 	assert.GreaterOrEqual(t, took, 200*time.Millisecond)
 	assert.Less(t, took, 8*time.Second)
@@ -162,7 +162,7 @@ func TestAProgramThatDoesNotListenIsKilledAfterItsGrace(t *testing.T) {
 func TestNothingOfTheGroupOutlivesACancel(t *testing.T) {
 	c := sh(`(trap '' INT; exec sleep 60 >/dev/null 2>&1) & echo pid $!; echo ready; wait`)
 	c.Grace = 100 * time.Millisecond
-	_, _, out := started(t, command.Exec{}, c)
+	_, out, _ := started(t, command.Exec{}, c)
 	var pid int
 	for f := strings.Fields(out); len(f) > 1; f = f[1:] {
 		if f[0] == "pid" {

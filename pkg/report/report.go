@@ -85,7 +85,7 @@ func New(o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // a report tells of the end of every other context
+	ctx, stop := context.WithCancel(context.Background()) // it tells of the end of every other one
 	r.stop = stop
 	go r.beat(ctx)
 	return r, nil

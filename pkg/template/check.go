@@ -382,20 +382,14 @@ func (c *checker) circles() {
 		state[id] = under
 		path = append(path, id)
 		next := slices.Sorted(maps.Keys(c.edges[id]))
-		for _, n := range next {
-			if walk(n) {
-				return true
-			}
+		if slices.ContainsFunc(next, walk) {
+			return true
 		}
 		path = path[:len(path)-1]
 		state[id] = done
 		return false
 	}
-	for _, id := range keys(c.resources) {
-		if walk(id) {
-			return
-		}
-	}
+	_ = slices.ContainsFunc(keys(c.resources), walk) // the first circle is enough
 }
 
 // CheckParameters refuses values that do not fit the template: unknown ones,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,10 +152,7 @@ func Parameters(e *config.Environment) map[string]string {
 // name: the declared per-environment values replaced, the others as they were.
 // A certificate is for a name that a test stack does not have, so it gets none.
 func ForTest(values map[string]string, site *config.Site, stack string) map[string]string {
-	out := make(map[string]string, len(values))
-	for k, v := range values {
-		out[k] = v
-	}
+	out := maps.Clone(values)
 	out["Domain"], out["ZoneName"], out["Certificate"] = stack+"."+site.Zone, site.Zone, ""
 	return out
 }
@@ -162,10 +160,7 @@ func ForTest(values map[string]string, site *config.Site, stack string) map[stri
 // WithCapacity are parameter values with the live group's desired capacity, the
 // bounds widened to hold it: a roll needs room for as many instances again.
 func WithCapacity(values map[string]string, desired int) map[string]string {
-	out := make(map[string]string, len(values))
-	for k, v := range values {
-		out[k] = v
-	}
+	out := maps.Clone(values)
 	number := func(name string) int {
 		n, err := strconv.Atoi(out[name])
 		if err != nil {

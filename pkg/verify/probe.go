@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -183,13 +184,10 @@ func (p *phase) result() PhaseResult {
 	}
 	r := PhaseResult{
 		Name: p.name, Start: p.start, Took: p.end.Sub(p.start), Requests: len(took), Failed: p.failed,
-		P50: at(50), P95: at(95), P99: at(99), Gap: p.gap, Versions: map[string]int{},
+		P50: at(50), P95: at(95), P99: at(99), Gap: p.gap, Versions: maps.Clone(p.versions),
 	}
 	if len(took) > 0 {
 		r.Max = took[len(took)-1]
-	}
-	for k, n := range p.versions {
-		r.Versions[k] = n
 	}
 	return r
 }

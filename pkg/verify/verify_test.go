@@ -167,11 +167,11 @@ func dns(t *testing.T, zone, name string, addresses ...string) *route53.Client {
 			_, _ = fmt.Fprintf(w, `<ListHostedZonesByNameResponse><HostedZones><HostedZone><Id>/hostedzone/Z1</Id><Name>%s.</Name><CallerReference>x</CallerReference></HostedZone></HostedZones><IsTruncated>false</IsTruncated><MaxItems>1</MaxItems></ListHostedZonesByNameResponse>`, zone)
 			return
 		}
-		records := ""
+		var records strings.Builder
 		for _, a := range addresses {
-			records += "<ResourceRecord><Value>" + a + "</Value></ResourceRecord>"
+			records.WriteString("<ResourceRecord><Value>" + a + "</Value></ResourceRecord>")
 		}
-		_, _ = fmt.Fprintf(w, `<ListResourceRecordSetsResponse><ResourceRecordSets><ResourceRecordSet><Name>%s.</Name><Type>A</Type><TTL>60</TTL><ResourceRecords>%s</ResourceRecords></ResourceRecordSet></ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>1</MaxItems></ListResourceRecordSetsResponse>`, name, records)
+		_, _ = fmt.Fprintf(w, `<ListResourceRecordSetsResponse><ResourceRecordSets><ResourceRecordSet><Name>%s.</Name><Type>A</Type><TTL>60</TTL><ResourceRecords>%s</ResourceRecords></ResourceRecordSet></ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>1</MaxItems></ListResourceRecordSetsResponse>`, name, records.String())
 	}))
 	t.Cleanup(s.Close)
 	return route53.New(route53.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
