@@ -247,7 +247,9 @@ func (x *tools) packer(ctx context.Context, c command.Cmd) error {
 		require.NoError(t, err)
 		return got != nil && got.State == "running"
 	})
-	fmt.Fprintf(c.Out, "2026-01-01T00:00:00Z:     web.amazon-ebs.image: ==> puppet apply\n2026-01-01T00:00:09Z:     web.amazon-ebs.image: <== puppet apply: 9 s\n")
+	fmt.Fprintf(c.Out, "2026-01-01T00:00:00Z:     web.amazon-ebs.image: ==> puppet apply\n")
+	time.Sleep(60 * time.Millisecond)
+	fmt.Fprintf(c.Out, "2026-01-01T00:00:09Z:     web.amazon-ebs.image: <== puppet apply: 9 s\n")
 	page := "Hello World"
 	if x.page != "" {
 		page = x.page

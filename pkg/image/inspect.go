@@ -371,7 +371,7 @@ func (v *visit) specs(ctx context.Context) error {
 	got, readErr := readExamples(results)
 	switch {
 	case readErr == nil && len(got.failed) > 0:
-		return &badError{what: fmt.Sprintf("%d of %d expectations are not met", len(got.failed), got.count), list: got.failed}
+		return &badError{what: fmt.Sprintf("%d of %d expectations are not met", len(got.failed), got.count), list: first(got.failed)}
 	case err != nil:
 		return fmt.Errorf("run the specs from outside: %w", err)
 	case readErr != nil:

@@ -224,9 +224,12 @@ func packerFailed(o Options, s *State, lines []string, err error) error {
 		Next:  []string{"repair the cause and commit; then the same command again"},
 	}
 	why := reasons(lines)
-	if results, e := readExamples(filepath.Join(s.dir, "out", "rspec.json")); e == nil && len(results.failed) > 0 {
-		f.ID, f.What = "E-BAKE-08", "the machine is not what serverspec/ expects"
-		why = results.failed
+	// Packer puts a directory that it fetches beside or below the one it is told.
+	for _, out := range []string{"out", filepath.Join("out", "out")} {
+		if results, e := readExamples(filepath.Join(s.dir, out, "rspec.json")); e == nil && len(results.failed) > 0 {
+			f.ID, f.What = "E-BAKE-08", fmt.Sprintf("the machine is not what serverspec/ expects: %d of %d expectations are not met", len(results.failed), results.count)
+			why = first(results.failed)
+		}
 	}
 	text := strings.Join(why, "\n")
 	switch {
@@ -246,16 +249,27 @@ func packerFailed(o Options, s *State, lines []string, err error) error {
 	return f
 }
 
+// first is the beginning of a list, and how many more there are.
+func first(list []string) []string {
+	const most = 5
+	if len(list) <= most {
+		return list
+	}
+	return append(list[:most:most], fmt.Sprintf("and %d more", len(list)-most))
+}
+
 var (
 	stamp  = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+: `)
 	origin = regexp.MustCompile(`^(==>\s+)?[a-z0-9_-]*\.?amazon-ebs\.[a-z0-9_-]+: ?`)
 	ansi   = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
 
-// bare is a line of Packer's without its time, its builder and its colour.
-func bare(line string) string {
-	line = ansi.ReplaceAllString(stamp.ReplaceAllString(line, ""), "")
-	return strings.TrimSpace(origin.ReplaceAllString(strings.TrimSpace(line), ""))
+// bare is a line of Packer's without its time, its builder and its colour, and
+// whether it comes from the builder at all.
+func bare(line string) (text string, built bool) {
+	line = strings.TrimSpace(ansi.ReplaceAllString(stamp.ReplaceAllString(line, ""), ""))
+	rest := origin.ReplaceAllString(line, "")
+	return strings.TrimSpace(rest), rest != line
 }
 
 // reasons are the lines that tell why, the cause before what it led to.
@@ -322,18 +336,24 @@ func (p *phases) Write(b []byte) (int, error) {
 		if i < 0 {
 			return len(b), nil
 		}
-		p.line(bare(string(p.rest[:i])))
+		if l, built := bare(string(p.rest[:i])); l != "" {
+			p.line(l, built)
+		}
 		p.rest = p.rest[i+1:]
 	}
 }
 
-func (p *phases) line(l string) {
-	if l == "" {
+func (p *phases) line(l string, built bool) {
+	p.all = append(p.all, l)
+	if !built {
 		return
 	}
-	p.all = append(p.all, l)
-	if name, ok := strings.CutPrefix(l, "==> "); ok && !strings.Contains(name, "amazon-ebs") {
+	if name, ok := strings.CutPrefix(l, "==> "); ok {
 		p.begin(name)
+		return
+	}
+	if _, ok := strings.CutPrefix(l, "<== "); ok {
+		p.end()
 		return
 	}
 	for _, m := range packerPhases {
@@ -354,8 +374,7 @@ func (p *phases) begin(name string) {
 }
 
 func (p *phases) end() {
-	if p.now != "" {
-		took := p.clock.Now().Sub(p.began)
+	if took := p.clock.Now().Sub(p.began); p.now != "" && took > 50*time.Millisecond {
 		p.list = append(p.list, Phase{p.now, took})
 		p.run.Fact(p.now, took.Round(100*time.Millisecond))
 	}
