@@ -141,7 +141,9 @@ func (s *Stack) examine(ctx context.Context, c Change) (*Proposal, error) {
 			reason := aws.ToString(d.StatusReason)
 			if strings.Contains(reason, "didn't contain changes") || strings.Contains(reason, "No updates are to be performed") {
 				p.Empty = true
-				return true, false, s.discard(ctx, c.Name)
+				// Nothing changes, either because all is so already, or because the new
+				// default does not reach the stack: the best-known trap of this field.
+				return true, false, errors.Join(s.discard(ctx, c.Name), c.resolved(parameters(d)))
 			}
 			if err := s.discard(ctx, c.Name); err != nil {
 				return false, false, err
@@ -185,10 +187,7 @@ func (s *Stack) changeSet(ctx context.Context, name string) (*cloudformation.Des
 // wanted. What CloudFormation resolved the image to must be what the caller
 // asks for: this is where a default that was silently kept would show.
 func (s *Stack) same(ctx context.Context, d *cloudformation.DescribeChangeSetOutput, c Change) (bool, error) {
-	got := map[string]string{}
-	for _, p := range d.Parameters {
-		got[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
-	}
+	got := parameters(d)
 	body, err := s.body(ctx, aws.ToString(d.ChangeSetName))
 	if err != nil {
 		return false, err
@@ -201,11 +200,24 @@ func (s *Stack) same(ctx context.Context, d *cloudformation.DescribeChangeSetOut
 			return false, nil
 		}
 	}
-	if c.Image != "" && got[ImageParameter] != c.Image {
-		return false, fmt.Errorf("%w: it would deploy image %s, wanted is %s: the parameter %s does not follow the template's default",
-			ErrNotProposed, show(got[ImageParameter]), c.Image, ImageParameter)
+	return true, c.resolved(got)
+}
+
+func parameters(d *cloudformation.DescribeChangeSetOutput) map[string]string {
+	out := map[string]string{}
+	for _, p := range d.Parameters {
+		out[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 	}
-	return true, nil
+	return out
+}
+
+// resolved says whether the image that a change set shows is the one wanted.
+func (c Change) resolved(got map[string]string) error {
+	if c.Image == "" || got[ImageParameter] == c.Image {
+		return nil
+	}
+	return fmt.Errorf("%w: it would deploy image %s, wanted is %s: the parameter %s does not follow the template's default",
+		ErrNotProposed, show(got[ImageParameter]), c.Image, ImageParameter)
 }
 
 func (s *Stack) discard(ctx context.Context, name string) error {

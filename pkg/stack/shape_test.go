@@ -72,7 +72,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-func state() *stack.State {
+func before() *stack.State {
 	return &stack.State{
 		Body: "a\nb\n", Parameters: map[string]string{"ImageId": "ami-1"}, Tags: map[string]string{"site": "web"}, Outputs: map[string]string{"Url": "u"},
 		Status:    "CREATE_COMPLETE",
@@ -86,13 +86,13 @@ func state() *stack.State {
 }
 
 func TestWhatMayDifferAfterARollback(t *testing.T) {
-	after := state()
+	after := before()
 	after.Status = "UPDATE_ROLLBACK_COMPLETE"
 	after.Resources["Vpc"] = stack.Resource{ID: "vpc-1", Type: "AWS::EC2::VPC", Status: "UPDATE_COMPLETE"}
 	after.Group.Template.Version = "3"
 	after.Group.Template.Data = json.RawMessage(`{"UserData":"x", "ImageId":"ami-1"}`)
 	after.Group.Instances = []stack.Instance{{Machine: stack.Machine{ID: "i-9", Image: "ami-1"}, Version: "3"}}
-	assert.Empty(t, stack.Differences(state(), after))
+	assert.Empty(t, stack.Differences(before(), after))
 }
 
 func TestDifferencesAreNamed(t *testing.T) {
@@ -109,8 +109,8 @@ func TestDifferencesAreNamed(t *testing.T) {
 		"images of the instances was ami-1, is ami-2":                                                 func(s *stack.State) { s.Group.Instances[0].Image = "ami-2" },
 		"instance i-1 runs launch template version 2, the group wants 1":                              func(s *stack.State) { s.Group.Instances[0].Version = "2" },
 	} {
-		after := state()
+		after := before()
 		change(after)
-		assert.Equal(t, []string{want}, stack.Differences(state(), after))
+		assert.Equal(t, []string{want}, stack.Differences(before(), after))
 	}
 }
