@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
@@ -348,7 +349,7 @@ func launch(tx *core.Tx, g *state.Group, cause string, zones []string) *state.Me
 		last = errors.New("the group has no subnet")
 	}
 	a := begin(tx, g, "Launching a new EC2 instance", cause)
-	end(tx, a, "Failed", message(last)+" Launching EC2 instance failed.")
+	end(tx, a, "Failed", strings.TrimSuffix(message(last), ".")+". Launching EC2 instance failed.")
 	failed(tx, g)
 	return nil
 }

@@ -99,7 +99,9 @@ func TestElasticIPLeadsToHealthyTargets(t *testing.T) {
 func TestZoneWithoutCrossZoneUsesItsOwnTargetsOnly(t *testing.T) {
 	w := fixture.New(t)
 	w.Balance()
-	w.Do(func(tx *core.Tx) { tx.Region.LoadBalancers[w.Balancer].Attributes["load_balancing.cross_zone.enabled"] = "false" })
+	w.Do(func(tx *core.Tx) {
+		tx.Region.LoadBalancers[w.Balancer].Attributes["load_balancing.cross_zone.enabled"] = "false"
+	})
 	ids := machines(t, w, w.Subnets[0], w.Subnets[1])
 	w.Register(ids...)
 	w.Run(80 * time.Second)
@@ -116,7 +118,9 @@ func TestZoneWithoutCrossZoneUsesItsOwnTargetsOnly(t *testing.T) {
 		assert.Equal(t, w.IPs[:1], elb.Names(tx, tx.Region.LoadBalancers[w.Balancer]), "its address is withdrawn from the balancer's name")
 	})
 	// The target group's own attribute wins over the balancer's.
-	w.Do(func(tx *core.Tx) { tx.Region.TargetGroups[w.Targets].Attributes["load_balancing.cross_zone.enabled"] = "true" })
+	w.Do(func(tx *core.Tx) {
+		tx.Region.TargetGroups[w.Targets].Attributes["load_balancing.cross_zone.enabled"] = "true"
+	})
 	assert.Equal(t, map[string]int{ids[0]: 60}, answers(t, w, w.IPs[1]))
 }
 
@@ -143,7 +147,9 @@ func TestDrainingTargetTakesConnectionsForTwoMinutes(t *testing.T) {
 	w.Balance()
 	ids := machines(t, w, w.Subnets[0], w.Subnets[1])
 	w.Register(ids...)
-	w.Do(func(tx *core.Tx) { tx.Region.TargetGroups[w.Targets].Attributes["deregistration_delay.timeout_seconds"] = "30" })
+	w.Do(func(tx *core.Tx) {
+		tx.Region.TargetGroups[w.Targets].Attributes["deregistration_delay.timeout_seconds"] = "30"
+	})
 	w.Run(80 * time.Second)
 	w.Do(func(tx *core.Tx) {
 		fixture.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
