@@ -122,7 +122,7 @@ func (e *engine) finish(status, reason string, good bool) {
 func (e *engine) settled() {
 	e.st.Previous, e.st.Failed = nil, nil
 	for _, r := range e.st.Resources {
-		r.Before, r.New, r.Work = nil, false, nil
+		r.Before, r.New, r.Work, r.GivenUp = nil, false, nil, nil
 	}
 }
 

@@ -115,6 +115,7 @@ func (e *engine) turnBack(reason string) {
 		default:
 			// Signals of the way forward do not count on the way back.
 			res.Work = &state.ResourceWork{Action: "restore"}
+			res.GivenUp = res.Properties
 			restored[res.Before.PhysicalID] = true
 		}
 	}
@@ -148,12 +149,11 @@ func (e *engine) restore(res *state.StackResource) {
 		e.complete(res)
 		return
 	}
-	old := res.Properties
 	e.take(res, before)
 	res.Attributes = before.Attributes
-	c := e.call(res, old)
+	c := e.call(res, res.GivenUp)
 	c.retag = e.op.Retagged
-	e.change(res, c, len(differing(kind, old, before.Properties)) > 0 || c.retag)
+	e.change(res, c, len(differing(kind, res.GivenUp, before.Properties)) > 0 || c.retag)
 }
 
 // back brings every resource back to the previous model.

@@ -98,6 +98,7 @@ type StackResource struct {
 	New                         bool             // made by the operation under way
 	Before                      *ResourceVersion // as it was before the operation under way touched it
 	Work                        *ResourceWork    // what the operation under way does with it
+	GivenUp                     map[string]any   // during a rollback: the properties that are taken back
 	Drift                       *ResourceDrift
 }
 
