@@ -36,7 +36,7 @@ build {
   provisioner "file" {
     direction   = "download"
     source      = "${local.state}/out/"
-    destination = "${var.output_dir}/out"
+    destination = "${var.output_dir}/"
   }
 
   provisioner "shell" {
@@ -49,7 +49,7 @@ build {
   error-cleanup-provisioner "file" {
     direction   = "download"
     source      = "${local.state}/out/"
-    destination = "${var.output_dir}/out"
+    destination = "${var.output_dir}/"
   }
 
   post-processor "manifest" {

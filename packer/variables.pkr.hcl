@@ -33,7 +33,7 @@ variable "tags" {
 }
 
 variable "output_dir" {
-  description = "Existing directory for manifest.json and out/ (rspec.json, packages.txt), new for each bake."
+  description = "Existing directory that gets manifest.json, out/rspec.json and out/packages.txt; a new one for each bake."
   type        = string
   default     = "."
 }
