@@ -81,6 +81,9 @@ func PutCompositeAlarm(tx *core.Tx, in *PutCompositeAlarmInput) (*PutCompositeAl
 	if in.AlarmName == "" || len(in.AlarmName) > 255 {
 		return nil, invalid("The alarm name must have 1 to 255 characters")
 	}
+	if len(in.AlarmRule) > 10240 {
+		return nil, invalid("AlarmRule must have at most 10240 characters")
+	}
 	rule, err := parseRule(in.AlarmRule)
 	if err != nil {
 		return nil, invalid("AlarmRule: %s", err)

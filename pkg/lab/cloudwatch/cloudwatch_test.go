@@ -1,0 +1,197 @@
+package cloudwatch_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/lab"
+	"github.com/build-deploy-chain/chain/pkg/lab/cloudwatch"
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
+	"github.com/build-deploy-chain/chain/pkg/lab/state"
+)
+
+// watched is a world with one healthy target and the alarm "none" on HealthyHostCount < 1.
+func watched(t *testing.T, changes ...func(*cloudwatch.PutMetricAlarmInput)) (w *fixture.World, machine string) {
+	t.Helper()
+	w = fixture.New(t)
+	w.Balance()
+	machine = w.Launch(w.Subnets[0])
+	w.Register(machine)
+	w.Run(60 * time.Second)
+	in := &cloudwatch.PutMetricAlarmInput{
+		AlarmName: "none", Namespace: "AWS/NetworkELB", MetricName: "HealthyHostCount", Statistic: "Minimum", Period: fixture.Int(60),
+		EvaluationPeriods: fixture.Int(2), Threshold: new(float64), ComparisonOperator: "LessThanThreshold", TreatMissingData: "breaching",
+		AlarmActions: []string{"arn:aws:sns:eu-west-1:111111111111:alarms"},
+		Dimensions: []cloudwatch.Dimension{
+			{Name: "LoadBalancer", Value: after(w.Balancer, "loadbalancer/")}, {Name: "TargetGroup", Value: "targetgroup/" + after(w.Targets, "targetgroup/")},
+		},
+	}
+	*in.Threshold = 1
+	for _, change := range changes {
+		change(in)
+	}
+	w.Do(func(tx *core.Tx) {
+		tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"] = &state.Topic{ARN: "arn:aws:sns:eu-west-1:111111111111:alarms"}
+		fixture.Must(cloudwatch.PutMetricAlarm(tx, in))
+	})
+	return w, machine
+}
+
+func after(s, sep string) string {
+	_, rest, _ := strings.Cut(s, sep)
+	return rest
+}
+
+func value(w *fixture.World, name string) (v string) {
+	w.Core.View(fixture.Region, func(tx *core.Tx) { v = tx.Region.Alarms[name].State })
+	return v
+}
+
+func TestAlarmFollowsTheTargets(t *testing.T) {
+	w, machine := watched(t)
+	assert.Equal(t, "INSUFFICIENT_DATA", value(w, "none"))
+	w.Run(61 * time.Second)
+	assert.Equal(t, "OK", value(w, "none"))
+	require.NoError(t, w.Machine.Edit(machine, func(d *memory.Image) { d.Broken = true }))
+	w.Run(60 * time.Second)
+	assert.Equal(t, "OK", value(w, "none"), "one period is not two")
+	w.Run(70 * time.Second)
+	assert.Equal(t, "ALARM", value(w, "none"))
+	w.Core.View(fixture.Region, func(tx *core.Tx) {
+		assert.Regexp(t, `^Threshold Crossed: 2 out of the last 2 datapoints \[0\.0 \(.*\), 0\.0 \(.*\)\] were less than the threshold \(1\.0\) \(minimum 2 datapoint\(s\) for OK -> ALARM transition\)\.$`, tx.Region.Alarms["none"].Reason)
+		require.Len(t, tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"].Messages, 1)
+		assert.Equal(t, `ALARM: "none" in eu-west-1`, tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"].Messages[0].Subject)
+	})
+	require.NoError(t, w.Machine.Edit(machine, func(d *memory.Image) { d.Broken = false }))
+	w.Run(150 * time.Second)
+	assert.Equal(t, "OK", value(w, "none"))
+}
+
+func TestMissingDataIsTreatedAsAsked(t *testing.T) {
+	for treatment, want := range map[string]string{"breaching": "ALARM", "notBreaching": "OK", "missing": "INSUFFICIENT_DATA", "": "INSUFFICIENT_DATA", "ignore": "OK"} {
+		t.Run(treatment, func(t *testing.T) {
+			w, machine := watched(t, func(in *cloudwatch.PutMetricAlarmInput) { in.TreatMissingData = treatment })
+			w.Run(130 * time.Second)
+			require.Equal(t, "OK", value(w, "none"))
+			w.Do(func(tx *core.Tx) { delete(tx.Region.TargetGroups[w.Targets].Targets, machine+":80") })
+			w.Run(200 * time.Second)
+			assert.Equal(t, want, value(w, "none"))
+		})
+	}
+}
+
+func TestCompositeAlarmFollowsItsRule(t *testing.T) {
+	w, machine := watched(t)
+	w.Do(func(tx *core.Tx) {
+		fixture.Must(cloudwatch.PutCompositeAlarm(tx, &cloudwatch.PutCompositeAlarmInput{AlarmName: "both", AlarmRule: `ALARM("none") AND NOT (FALSE OR INSUFFICIENT_DATA(none))`}))
+		for _, bad := range []string{"", "ALARM()", "ALARM(none", "ALARM(nope)", "ALARM(none) XOR TRUE", "NOT", "ALARM(both)"} {
+			_, err := cloudwatch.PutCompositeAlarm(tx, &cloudwatch.PutCompositeAlarmInput{AlarmName: "both", AlarmRule: bad})
+			require.Error(t, err, bad)
+		}
+	})
+	w.Run(61 * time.Second)
+	assert.Equal(t, "OK", value(w, "both"))
+	require.NoError(t, w.Machine.Edit(machine, func(d *memory.Image) { d.Broken = true }))
+	w.Run(140 * time.Second)
+	assert.Equal(t, "ALARM", value(w, "both"))
+}
+
+func TestGroupMetricsNeedToBeCollected(t *testing.T) {
+	w := fixture.New(t)
+	w.MakeTemplate()
+	w.Group(2, 2, 4)
+	threshold := 2.0
+	w.Do(func(tx *core.Tx) {
+		fixture.Must(cloudwatch.PutMetricAlarm(tx, &cloudwatch.PutMetricAlarmInput{
+			AlarmName: "few", Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Statistic: "Minimum", Period: fixture.Int(60),
+			EvaluationPeriods: fixture.Int(1), Threshold: &threshold, ComparisonOperator: "LessThanThreshold",
+			Dimensions: []cloudwatch.Dimension{{Name: "AutoScalingGroupName", Value: "site"}},
+		}))
+	})
+	w.Run(70 * time.Second)
+	assert.Equal(t, "INSUFFICIENT_DATA", value(w, "few"))
+	w.Do(func(tx *core.Tx) { tx.Region.Groups["site"].Metrics = []string{"GroupInServiceInstances"} })
+	w.Run(70 * time.Second)
+	assert.Equal(t, "OK", value(w, "few"))
+}
+
+func TestAlarmsAndDashboardsByRealClient(t *testing.T) {
+	l := lab.Start(t, func(o *lab.Options) { o.Factor = 10 })
+	c := sdk.NewFromConfig(fixture.AWS(t, l.Endpoint()))
+	_, err := c.PutMetricAlarm(t.Context(), &sdk.PutMetricAlarmInput{
+		AlarmName: aws.String("cpu"), Namespace: aws.String("AWS/EC2"), MetricName: aws.String("CPUUtilization"), Statistic: types.StatisticAverage,
+		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(3), DatapointsToAlarm: aws.Int32(2), Threshold: aws.Float64(80.5),
+		ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold, AlarmActions: []string{"arn:aws:sns:eu-west-1:111111111111:alarms"},
+		Dimensions: []types.Dimension{{Name: aws.String("AutoScalingGroupName"), Value: aws.String("site")}},
+		Tags:       []types.Tag{{Key: aws.String("site"), Value: aws.String("web")}},
+	})
+	require.NoError(t, err)
+	_, err = c.PutCompositeAlarm(t.Context(), &sdk.PutCompositeAlarmInput{AlarmName: aws.String("any"), AlarmRule: aws.String("ALARM(cpu)")})
+	require.NoError(t, err)
+	got, err := c.DescribeAlarms(t.Context(), &sdk.DescribeAlarmsInput{AlarmNames: []string{"cpu", "any"}, AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm}})
+	require.NoError(t, err)
+	require.Len(t, got.MetricAlarms, 1)
+	require.Len(t, got.CompositeAlarms, 1)
+	a := got.MetricAlarms[0]
+	assert.InDelta(t, 80.5, *a.Threshold, 0)
+	assert.EqualValues(t, 2, *a.DatapointsToAlarm)
+	assert.True(t, *a.ActionsEnabled)
+	assert.Equal(t, types.StateValueInsufficientData, a.StateValue)
+	assert.Equal(t, "AutoScalingGroupName", *a.Dimensions[0].Name)
+	assert.WithinDuration(t, time.Now(), *a.StateUpdatedTimestamp, time.Minute)
+	_, err = c.SetAlarmState(t.Context(), &sdk.SetAlarmStateInput{AlarmName: aws.String("cpu"), StateValue: types.StateValueAlarm, StateReason: aws.String("test")})
+	require.NoError(t, err)
+	fixture.Eventually(t, "the composite alarm follows", func() bool {
+		got, err := c.DescribeAlarms(t.Context(), &sdk.DescribeAlarmsInput{AlarmTypes: []types.AlarmType{types.AlarmTypeCompositeAlarm}, StateValue: types.StateValueAlarm})
+		require.NoError(t, err)
+		return len(got.CompositeAlarms) == 1
+	})
+	tags, err := c.ListTagsForResource(t.Context(), &sdk.ListTagsForResourceInput{ResourceARN: a.AlarmArn})
+	require.NoError(t, err)
+	assert.Equal(t, "web", *tags.Tags[0].Value)
+	_, err = c.DeleteAlarms(t.Context(), &sdk.DeleteAlarmsInput{AlarmNames: []string{"cpu", "nope"}})
+	var missing *types.ResourceNotFound
+	require.ErrorAs(t, err, &missing)
+	_, err = c.DeleteAlarms(t.Context(), &sdk.DeleteAlarmsInput{AlarmNames: []string{"any", "cpu"}})
+	require.NoError(t, err)
+
+	_, err = c.PutDashboard(t.Context(), &sdk.PutDashboardInput{DashboardName: aws.String("site"), DashboardBody: aws.String(`{"widgets":[{"type":"text","properties":{"markdown":"x"}}]}`)})
+	require.NoError(t, err)
+	_, err = c.PutDashboard(t.Context(), &sdk.PutDashboardInput{DashboardName: aws.String("bad"), DashboardBody: aws.String(`{`)})
+	var invalid *types.DashboardInvalidInputError
+	require.ErrorAs(t, err, &invalid)
+	board, err := c.GetDashboard(t.Context(), &sdk.GetDashboardInput{DashboardName: aws.String("site")})
+	require.NoError(t, err)
+	assert.Equal(t, "arn:aws:cloudwatch::111111111111:dashboard/site", *board.DashboardArn)
+	boards, err := c.ListDashboards(t.Context(), &sdk.ListDashboardsInput{DashboardNamePrefix: aws.String("s")})
+	require.NoError(t, err)
+	assert.Len(t, boards.DashboardEntries, 1)
+	_, err = c.DeleteDashboards(t.Context(), &sdk.DeleteDashboardsInput{DashboardNames: []string{"site"}})
+	require.NoError(t, err)
+	_, err = c.GetDashboard(t.Context(), &sdk.GetDashboardInput{DashboardName: aws.String("site")})
+	var gone *types.DashboardNotFoundError
+	require.ErrorAs(t, err, &gone)
+
+	now := time.Now()
+	_, err = c.PutMetricData(t.Context(), &sdk.PutMetricDataInput{Namespace: aws.String("Own"), MetricData: []types.MetricDatum{
+		{MetricName: aws.String("n"), Timestamp: &now, Value: aws.Float64(3)}, {MetricName: aws.String("n"), Timestamp: &now, Value: aws.Float64(5)},
+	}})
+	require.NoError(t, err)
+	data, err := c.GetMetricData(t.Context(), &sdk.GetMetricDataInput{
+		StartTime: aws.Time(now.Add(-time.Hour)), EndTime: aws.Time(now.Add(time.Hour)),
+		MetricDataQueries: []types.MetricDataQuery{{Id: aws.String("q"), MetricStat: &types.MetricStat{
+			Metric: &types.Metric{Namespace: aws.String("Own"), MetricName: aws.String("n")}, Period: aws.Int32(60), Stat: aws.String("Sum"),
+		}}},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []float64{8}, data.MetricDataResults[0].Values)
+}
