@@ -235,7 +235,7 @@ func number(src any) (float64, bool) {
 func parseTime(src any) (time.Time, bool) {
 	switch x := src.(type) {
 	case time.Time:
-		return x.UTC(), true
+		return x.Round(time.Millisecond).UTC(), true
 	case string:
 		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02"} {
 			if t, err := time.Parse(layout, x); err == nil {
@@ -313,7 +313,7 @@ func asMap(src any) (map[string]any, bool) {
 	}
 	list, ok := asList(entries, "")
 	if !ok {
-		return m, true
+		list = []any{entries} // in XML a single entry is no list
 	}
 	out := map[string]any{}
 	for _, e := range list {

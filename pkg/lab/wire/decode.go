@@ -26,6 +26,9 @@ func Form(values url.Values) (map[string]any, error) {
 		if name == "Action" || name == "Version" || len(v) == 0 {
 			continue
 		}
+		if len(v) > 1 {
+			return nil, Errorf("MalformedQueryString", "parameter %.80s is given twice", name)
+		}
 		if err := plant(root, name, v[0]); err != nil {
 			return nil, err
 		}
@@ -55,11 +58,11 @@ func plant(m map[string]any, name, value string) error {
 		m = inner
 	}
 	last := parts[len(parts)-1]
-	if old, ok := m[last]; ok {
-		if _, isMap := old.(map[string]any); isMap && value == "" {
-			return nil // botocore marks an empty list "X=" beside nothing else; a filled one wins
+	if _, ok := m[last].(map[string]any); ok {
+		if value == "" {
+			return nil // an empty value marks an empty list; a filled one wins
 		}
-		return Errorf("MalformedQueryString", "parameter %.80s is given twice", name)
+		return Errorf("MalformedQueryString", "parameter %.80s is both a value and a structure", name)
 	}
 	m[last] = value
 	return nil
