@@ -305,11 +305,15 @@ ROWS
 
 # Two set-ups in one clone would build the same things into each other.
 one_at_a_time() {
-  local waited=0
+  local waited=0 holder
   mkdir -p "$state"
   while ! mkdir "$state/lock" 2>/dev/null; do
-    if ! kill -0 "$(cat "$state/lock/pid" 2>/dev/null || echo 0)" 2>/dev/null && [ $waited -gt 2 ]; then rm -rf "$state/lock"; continue; fi
-    [ $waited -ne 0 ] || say "waiting for the set-up that runs as process $(cat "$state/lock/pid" 2>/dev/null)"
+    holder=$(cat "$state/lock/pid" 2>/dev/null || true)
+    if [ $waited -ge 2 ] && { [ -z "$holder" ] || ! kill -0 "$holder" 2>/dev/null; }; then
+      rm -rf "$state/lock" # whoever made it is gone
+      continue
+    fi
+    [ $waited -ne 2 ] || say "waiting for the set-up that runs as process $holder"
     sleep 1
     waited=$((waited + 1))
   done
