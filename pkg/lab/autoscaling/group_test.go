@@ -159,6 +159,43 @@ func TestTerminatedInstanceServesThroughDrainingAndHook(t *testing.T) {
 	assert.Equal(t, "Successful", activities(w)[0].StatusCode)
 }
 
+func TestEveryWaitGoesOnAfterAKill(t *testing.T) {
+	w := fixture.New(t)
+	w.Balance()
+	w.MakeTemplate()
+	w.Do(func(tx *core.Tx) {
+		tx.Region.TargetGroups[w.Targets].Attributes["deregistration_delay.timeout_seconds"] = "60"
+	})
+	w.Group(1, 2, 8, func(in *autoscaling.CreateAutoScalingGroupInput) {
+		in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
+			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: fixture.Int(180), DefaultResult: "CONTINUE",
+		}}
+	})
+	kill := func(d time.Duration) {
+		for spent := time.Duration(0); spent < d; spent += 10 * time.Second {
+			w.Run(10 * time.Second)
+			w.Restart()
+		}
+	}
+	kill(70 * time.Second)
+	for _, id := range ids(w) {
+		assert.Equal(t, "healthy", w.Health(id).State)
+	}
+	id := ids(w)[0]
+	w.Do(func(tx *core.Tx) {
+		fixture.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+			InstanceId: id, ShouldDecrementDesiredCapacity: fixture.Yes(),
+		}))
+	})
+	kill(50 * time.Second)
+	assert.Equal(t, map[string]int{"InService": 1, "Terminating": 1}, inState(w))
+	kill(20 * time.Second)
+	assert.Equal(t, map[string]int{"InService": 1, "Terminating:Wait": 1}, inState(w))
+	kill(180 * time.Second)
+	assert.Equal(t, map[string]int{"InService": 1}, inState(w))
+	assert.NotContains(t, ids(w), id)
+}
+
 func TestHookEndsByItsResult(t *testing.T) {
 	for result, after := range map[string]map[string]int{"CONTINUE": {"InService": 1}, "ABANDON": {"Pending:Wait": 1}} {
 		t.Run(result, func(t *testing.T) {
