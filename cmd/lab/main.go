@@ -187,7 +187,10 @@ func (o *options) runtime(ctx context.Context, log *slog.Logger) (runtime.Runtim
 	}
 	log.Info("base image", "ref", ref, "took", time.Since(begin).Round(time.Millisecond))
 	_, image.Digest, _ = strings.Cut(ref, ":")
-	r, err := docker.New(ctx, docker.Options{Lab: o.id, Base: ref, Host: o.host, Log: log})
+	r, err := docker.New(ctx, docker.Options{
+		Lab: o.id, Base: ref, Host: o.host, Log: log,
+		Packages: docker.Packages{Dir: filepath.Join(o.cache, "packages"), Mirrors: base.Mirrors(ctx)},
+	})
 	return r, image, err
 }
 

@@ -2,6 +2,8 @@ package base
 
 import (
 	"context"
+	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +59,25 @@ func hostSources(ctx context.Context, etc string) (sources string, options []str
 		return debian, nil
 	}
 	return strings.Join(found, "\n"), hostOptions(ctx)
+}
+
+// Mirrors are the host names from which machines fetch packages by plain HTTP,
+// without a proxy of their own: those a cache can answer for.
+func Mirrors(ctx context.Context) (hosts []string) {
+	sources, options := hostSources(ctx, "/etc")
+	if strings.Contains(strings.ToLower(strings.Join(options, "\n")), "::proxy") {
+		return nil
+	}
+	for line := range strings.Lines(sources) {
+		u, err := url.Parse(strings.TrimSpace(strings.TrimPrefix(line, "URIs: ")))
+		if !strings.HasPrefix(line, "URIs: ") || err != nil || u.Scheme != "http" || u.Port() != "" || net.ParseIP(u.Hostname()) != nil {
+			continue
+		}
+		if !slices.Contains(hosts, u.Hostname()) {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	return hosts
 }
 
 func hasLine(b []byte, line string) bool {

@@ -45,6 +45,8 @@ type Options struct {
 	Clock clock.Clock  // nil: clock.System
 	Log   *slog.Logger // nil: discarded
 	Relay bool         // reach machines through a relay container even where the host could do without
+
+	Packages Packages // cache of packages for machines; zero: none
 }
 
 // Runtime keeps machines in an engine.
@@ -114,7 +116,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		opts: o, api: api,
 		busy: map[string]*turn{}, up: map[string]netip.Addr{}, wanted: map[string]bool{}, watchers: map[chan string]bool{},
 	}
-	r.ctx, r.stop = context.WithCancel(context.Background())
+	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := r.open(ctx); err != nil {
 		_ = r.Close()
 		return nil, err
@@ -141,6 +143,10 @@ func (r *Runtime) open(ctx context.Context) error {
 		if r.relay, err = r.startRelay(ctx); err != nil {
 			return err
 		}
+	}
+	rootless := slices.Contains(info.Info.SecurityOptions, "name=rootless")
+	if err := r.startPackages(ctx, rootless); err != nil {
+		r.opts.Log.Warn("there is no package cache; machines fetch what they need by themselves", "error", err)
 	}
 	// What runs already may end before the first Dial to it.
 	machines, err := r.api.ContainerList(ctx, client.ContainerListOptions{Filters: r.machines()})
@@ -221,13 +227,13 @@ func (r *Runtime) address(id string, try int) netip.Addr {
 	h := fnv.New32a()
 	_, _ = fmt.Fprint(h, id, try)
 	size := uint32(1) << (32 - r.subnet.Bits())
-	host := 2 + h.Sum32()%(size-3) // not the range's own, not the gateway, not broadcast
+	host := 3 + h.Sum32()%(size-5) // not the range's own, the gateway, the package cache or broadcast
 	b := r.subnet.Addr().As4()
 	n := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 	n += host
 	a := netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-	if a == r.gateway {
-		a = a.Next()
+	if a == r.gateway || a == r.gateway.Next() { // not the first ones in every network
+		return a.Next().Next()
 	}
 	return a
 }

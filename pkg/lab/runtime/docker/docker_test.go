@@ -170,6 +170,41 @@ func TestInstanceData(t *testing.T) {
 	require.ErrorContains(t, err, "no user nobody-here")
 }
 
+// Packages are fetched once for all machines, and images know nothing of it.
+func TestPackages(t *testing.T) {
+	dir, mirrors := t.TempDir(), base.Mirrors(t.Context())
+	if len(mirrors) == 0 {
+		t.Skip("the host's package sources are out of a cache's reach")
+	}
+	r, again := open(t, func(o *docker.Options) { o.Packages = docker.Packages{Dir: dir, Mirrors: mirrors} })
+	key, line := newKey(t)
+	kept := func() (files []string) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		for _, e := range entries {
+			assert.NotContains(t, e.Name(), ".part")
+			files = append(files, e.Name())
+		}
+		return files
+	}
+	install := func(id, image string) {
+		_, err := r.Start(t.Context(), runtime.Spec{ID: id, Image: image, Keys: []string{line}})
+		require.NoError(t, err)
+		begin := time.Now()
+		login(t, r, id, "admin", key, "sudo -n apt-get -q update && sudo -n apt-get -q -y install --no-install-recommends tree")
+		t.Logf("%s: update and install in %s", id, time.Since(begin).Round(time.Millisecond))
+	}
+	install("i-1", runtime.Base)
+	first := kept()
+	assert.NotEmpty(t, first)
+	r = again(t) // the lab was started anew
+	install("i-2", runtime.Base)
+	assert.Equal(t, first, kept(), "everything was there")
+	assert.Contains(t, login(t, r, "i-2", "admin", key, "cat /etc/hosts"), mirrors[0])
+	assert.Empty(t, login(t, r, "i-2", "admin", key, "sudo -n sh -c 'mount --bind / /mnt && cat /mnt/etc/hosts; umount /mnt'"),
+		"it is on the disk, so it would be in the image")
+}
+
 // A start that was cut short between two calls to the engine ends well when it is asked for again.
 func TestStartCutShort(t *testing.T) {
 	r, again := open(t, nil)
