@@ -335,8 +335,7 @@ func TestLaunchThatFailsSaysWhyAndIsTriedAgain(t *testing.T) {
 		require.Len(t, group(w).Instances, 1, "the other zone has capacity")
 		assert.Equal(t, "eu-west-1b", group(w).Instances[0].AvailabilityZone)
 		w.Do(func(tx *core.Tx) {
-			fixture.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Match: map[string]string{"group": "*"}, Times: -1}))
-			fixture.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Times: -1}))
+			fixture.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Match: map[string]string{"group": "site"}, Times: -1}))
 		})
 		desire(w, 2)
 		list := activities(w)

@@ -356,7 +356,7 @@ func launch(tx *core.Tx, g *state.Group, cause string, zones []string) *state.Me
 
 // run starts one instance from the group's launch template.
 func run(tx *core.Tx, g *state.Group, subnet string) (*state.Instance, error) {
-	tags := map[string]string{}
+	tags := map[string]string{"aws:autoscaling:groupName": g.Name}
 	for _, t := range g.Tags {
 		if t.Propagate {
 			tags[t.Key] = t.Value
@@ -370,13 +370,7 @@ func run(tx *core.Tx, g *state.Group, subnet string) (*state.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := tx.Region.Instances[out.Instances[0].InstanceId]
-	i.Group = g.Name
-	if i.Tags == nil {
-		i.Tags = state.Tags{}
-	}
-	i.Tags["aws:autoscaling:groupName"] = g.Name
-	return i, nil
+	return tx.Region.Instances[out.Instances[0].InstanceId], nil
 }
 
 // shrink takes surplus instances out, those that the termination policy names first.

@@ -104,10 +104,15 @@ func probe(tx *core.Tx, lb *state.LoadBalancer, tg *state.TargetGroup, t *state.
 	check, port := tg.Check, checkPort(tg, t)
 	reachable := probeReaches(tx, lb, tx.Region.Instances[id], port)
 	machines := tx.Runtime()
+	// A verdict that only says what is known already is not worth a look at the world.
+	settled := *t
 	tx.Go("probe "+arn+" "+key, func(ctx context.Context) func(*core.Tx) {
 		v := verdict{reason: reasonTimeout}
 		if reachable {
 			v = try(ctx, machines, id, port, check)
+		}
+		if confirms(settled, check, v) {
+			return nil
 		}
 		return func(tx *core.Tx) {
 			tg := tx.Region.TargetGroups[arn]
@@ -122,6 +127,18 @@ func probe(tx *core.Tx, lb *state.LoadBalancer, tg *state.TargetGroup, t *state.
 			note(tx, tg, t, v)
 		}
 	})
+}
+
+// confirms says whether a verdict changes nothing at all of a target.
+func confirms(t state.Target, check state.HealthCheck, v verdict) bool {
+	if v.reason == "" {
+		return t.State == "healthy" && t.Good >= check.HealthyAfter && t.Bad == 0
+	}
+	text := v.text
+	if text == "" {
+		text = texts[v.reason]
+	}
+	return t.State == "unhealthy" && t.Bad >= check.UnhealthyAfter && t.Good == 0 && t.Reason == v.reason && t.Description == text
 }
 
 // note counts a verdict; only thresholds move the state.
