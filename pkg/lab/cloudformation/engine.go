@@ -165,6 +165,19 @@ func (e *engine) start() bool {
 	s := e.in()
 	if text := s.t.missing(e.tx, e.st.Model.Parameters); text != "" {
 		e.op.Problem = text
+		return true
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.st.Resources)) {
+		res := e.st.Resources[id]
+		if def := s.t.Resources[id]; def != nil {
+			if on, _ := s.active(def.Condition); on {
+				continue
+			}
+		}
+		if text := e.denied("Update:Delete", res); text != "" && e.st.Previous != nil {
+			e.op.Problem = text
+			return true
+		}
 	}
 	return true
 }

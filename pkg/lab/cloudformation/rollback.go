@@ -93,14 +93,15 @@ func (e *engine) turnBack(reason string) {
 	e.status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
 	e.st.Failed, e.st.Model = e.st.Model, e.st.Previous
 	e.op.Phase = "rollback"
+	e.op.Retagged = compact(e.st.Failed.Tags) != compact(e.st.Model.Tags)
 	restored := map[string]bool{}
 	for _, id := range slices.Sorted(maps.Keys(e.st.Resources)) {
 		res := e.st.Resources[id]
 		switch {
 		case res.New:
 			delete(e.st.Resources, id)
-			if res.PhysicalID == "" {
-				continue
+			if res.Status == "" {
+				continue // it was never begun with
 			}
 			policy := res.DeletionPolicy
 			if policy == "RetainExceptOnCreate" || e.op.Keep {

@@ -570,6 +570,7 @@ func ContinueUpdateRollback(tx *core.Tx, in *ContinueUpdateRollbackInput) (*Cont
 	}
 	useToken(st, "ContinueUpdateRollback", in.ClientRequestToken, in)
 	e := begin(tx, st, "CONTINUE_ROLLBACK", in.ClientRequestToken, "rollback", "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+	e.op.Retagged = st.Failed != nil && compact(st.Failed.Tags) != compact(st.Model.Tags)
 	for _, id := range slices.Sorted(maps.Keys(st.Resources)) {
 		res := st.Resources[id]
 		if res.Work == nil || res.Work.Phase != "failed" {
