@@ -284,7 +284,11 @@ func tree(v reflect.Value, p Protocol) any {
 		for _, f := range fieldsOf(v.Type()) {
 			fv := v.FieldByIndex(f.index)
 			switch fv.Kind() {
-			case reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Map:
+			case reflect.Slice: // an empty list is a list, except for bytes
+				if fv.IsNil() && fv.Type().Elem().Kind() == reflect.Uint8 {
+					continue
+				}
+			case reflect.Pointer, reflect.Interface, reflect.Map:
 				if fv.IsNil() {
 					continue
 				}

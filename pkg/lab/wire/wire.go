@@ -17,8 +17,8 @@
 // tag there (Vpcs is wire:"vpcSet"); EC2 requests have no element around list
 // items, so their tag is the singular (InstanceIds is wire:"InstanceId").
 //
-// Strings, times and structs that are zero, nil pointers and, except in XML, nil
-// lists are left out of an answer; plain numbers and booleans never are. A
+// Strings, times and structs that are zero and nil pointers are left out of an
+// answer; numbers, booleans and empty lists never are. A
 // request with a member the input struct does not have is refused, never
 // silently understood as something else.
 package wire
