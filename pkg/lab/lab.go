@@ -111,13 +111,17 @@ func New(o Options) (*Lab, error) {
 	if fresh {
 		world = state.New(o.ID, Account)
 	}
+	save := l.store.save
+	if o.Dir == "" {
+		save = nil // else the world would be written out after every change, for nobody
+	}
 	list, all := services(l.net)
 	if l.services, err = index(list); err != nil {
 		_ = l.store.close()
 		return nil, err
 	}
 	l.core = core.New(world, core.Options{
-		Clock: o.Clock, Factor: o.Factor, Runtime: o.Runtime, Save: l.store.save, Log: o.Log, Manual: o.Manual,
+		Clock: o.Clock, Factor: o.Factor, Runtime: o.Runtime, Save: save, Log: o.Log, Manual: o.Manual,
 	}, all...)
 	l.net.Use(l.core)
 	if err := l.seed(fresh); err != nil {
