@@ -105,6 +105,7 @@ func Down(ctx context.Context, o Options) error {
 			}
 		}
 	}
+	known := err == nil && len(entries) > 0
 	unlock, err := o.open(ctx)
 	if err != nil {
 		return err
@@ -113,13 +114,19 @@ func Down(ctx context.Context, o Options) error {
 	if err := stop(ctx, o.Dir); err != nil {
 		return err
 	}
-	if err := o.destroy(ctx); err != nil {
-		return err
+	// Without a directory there may be containers of a lab whose directory was
+	// deleted by hand, but no engine is started to look for them.
+	if known || answers(ctx) {
+		if err := o.destroy(ctx); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(o.Dir); err != nil {
 		return &Error{What: "the lab's files stay", Where: o.Dir, State: "its process, containers, images and networks are gone", Err: err}
 	}
-	_ = os.Remove(filepath.Dir(o.Dir)) // .chain, if nothing else is in it
+	if parent := filepath.Dir(o.Dir); filepath.Base(parent) == ".chain" {
+		_ = os.Remove(parent) // if nothing else is in it
+	}
 	return nil
 }
 
@@ -132,9 +139,14 @@ func (o Options) destroy(ctx context.Context) error {
 	if err := StartEngine(ctx, o.Dir, o.Progress); err != nil {
 		return err
 	}
-	binary, _, err := o.binary(ctx)
-	if err != nil {
-		return err
+	var binary string
+	if there, _ := filepath.Glob(filepath.Join(o.Dir, "bin", "lab-*")); len(there) > 0 { // the pattern is well formed
+		binary = there[0]
+	} else {
+		var err error
+		if binary, _, err = o.binary(ctx); err != nil {
+			return err
+		}
 	}
 	out, err := exec.CommandContext(ctx, binary, "-dir", o.Dir, "-id", id(o.Dir), "-down").CombinedOutput()
 	if err != nil {

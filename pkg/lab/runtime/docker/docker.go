@@ -34,6 +34,8 @@ const (
 	labelMachine = "chain.lab.machine"
 	labelImage   = "chain.lab.image"
 	labelFault   = "chain.lab.fault"
+
+	labelPackages = "chain.lab.packages"
 )
 
 // Options of a Runtime.

@@ -2,7 +2,9 @@ package docker
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -33,12 +35,22 @@ type Packages struct {
 // not to go on: machines then fetch what they need by themselves.
 func (r *Runtime) startPackages(ctx context.Context, rootless bool) error {
 	name, p := r.prefix()+"-packages", r.opts.Packages
-	_, err := r.api.ContainerRemove(ctx, name, client.ContainerRemoveOptions{Force: true})
+	wanted := p.Dir != "" && len(p.Mirrors) > 0 && strings.HasPrefix(r.api.DaemonHost(), "unix://") // another engine does not see the directory
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{packagesScript, p.Dir, r.opts.Base}, p.Mirrors...), "\n")))
+	digest := hex.EncodeToString(sum[:])
+	at, init := r.gateway.Next(), true
+	c, err := r.api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
+	if err == nil && wanted && c.Container.State.Running && c.Container.Config.Labels[labelPackages] == digest {
+		return r.usePackages(ctx, at)
+	}
+	if err == nil {
+		_, err = r.api.ContainerRemove(ctx, name, client.ContainerRemoveOptions{Force: true})
+	}
 	if err != nil && !gone(err) {
 		return err
 	}
-	if p.Dir == "" || len(p.Mirrors) == 0 || !strings.HasPrefix(r.api.DaemonHost(), "unix://") {
-		return nil // an engine elsewhere does not see the directory
+	if !wanted {
+		return nil
 	}
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return err
@@ -47,12 +59,12 @@ func (r *Runtime) startPackages(ctx context.Context, rootless bool) error {
 	if rootless {
 		user = "0:0"
 	}
-	at, init := r.gateway.Next(), true
 	_, err = r.api.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name: name,
 		Config: &container.Config{
-			Image: r.opts.Base, Labels: map[string]string{LabelLab: r.opts.Lab}, User: user, StopSignal: "SIGKILL",
-			Cmd: append([]string{"python3", "-c", packagesScript, "/packages"}, p.Mirrors...),
+			Image: r.opts.Base, User: user, StopSignal: "SIGKILL",
+			Labels: map[string]string{LabelLab: r.opts.Lab, labelPackages: digest},
+			Cmd:    append([]string{"python3", "-c", packagesScript, "/packages"}, p.Mirrors...),
 		},
 		HostConfig: &container.HostConfig{
 			NetworkMode: container.NetworkMode(r.prefix()), Init: &init,
@@ -67,24 +79,24 @@ func (r *Runtime) startPackages(ctx context.Context, rootless bool) error {
 		_, err = r.api.ContainerStart(ctx, name, client.ContainerStartOptions{})
 	}
 	if err == nil {
-		err = r.awaitPackages(ctx, at)
+		err = r.usePackages(ctx, at)
 	}
 	if err != nil {
 		_, e := r.api.ContainerRemove(ctx, name, client.ContainerRemoveOptions{Force: true})
 		return errors.Join(err, e)
 	}
-	for _, m := range p.Mirrors {
-		r.opts.Hosts = append(slices.Clip(r.opts.Hosts), m+":"+at.String())
-	}
 	return nil
 }
 
-// awaitPackages waits until the cache listens.
-func (r *Runtime) awaitPackages(ctx context.Context, at netip.Addr) error {
+// usePackages waits until the cache listens, and lets machines find it from now on.
+func (r *Runtime) usePackages(ctx context.Context, at netip.Addr) error {
 	var err error
-	for range 100 {
+	for range 200 {
 		c, e := r.connect(ctx, at, 80)
 		if e == nil {
+			for _, m := range r.opts.Packages.Mirrors {
+				r.opts.Hosts = append(slices.Clip(r.opts.Hosts), m+":"+at.String())
+			}
 			return c.Close()
 		}
 		err = e
