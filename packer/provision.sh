@@ -23,7 +23,13 @@ phase=start began=$SECONDS
 begin() { phase=$1; began=$SECONDS; echo "==> $phase"; }
 end() { echo "<== $phase: $((SECONDS - began)) s"; }
 fail() { echo "provision: $phase: $*" >&2; exit 1; }
-trap 'status=$?; [ $status -eq 0 ] || echo "provision: stopped in: $phase (exit $status)" >&2' EXIT
+# Who looks into a failed bake wants to know what was installed, too.
+finish() {
+  status=$?
+  if [ -d "$state/out" ]; then dpkg-query -W -f '${Package} ${Version}\n' | sort >"$state/out/packages.txt"; fi
+  [ $status -eq 0 ] || echo "provision: stopped in: $phase (exit $status)" >&2
+}
+trap finish EXIT
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 modules() { sed -n "s/^mod '\([^']*\)', '\([^']*\)'.*/\1 \2/p" "$tree/puppet/Puppetfile"; }
@@ -104,6 +110,3 @@ status=0
 (cd "$tree/serverspec" && rspec --format documentation --format json --out "$state/out/rspec.json" "spec/$role") || status=$?
 [ $status -eq 0 ] || fail "the machine is not what serverspec/spec/$role expects"
 end
-
-dpkg-query -W -f '${Package} ${Version}\n' | sort >"$state/out/packages.txt"
-begin "done"
