@@ -21,7 +21,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
@@ -39,32 +39,32 @@ func prepare(t *testing.T, l *lab.Lab) (s site) {
 	var images []string
 	for _, name := range []string{"one", "two"} {
 		require.NoError(t, l.Memory().AddImage(name, memory.Site(name, name)))
-		id, err := l.AddImage(fixture.Region, name, name, nil)
+		id, err := l.AddImage(labtest.Region, name, name, nil)
 		require.NoError(t, err)
 		images = append(images, id)
 	}
-	require.NoError(t, l.Core().Do(fixture.Region, func(tx *core.Tx) error {
-		s.vpc = fixture.Must(ec2.CreateVpc(tx, &ec2.CreateVpcInput{CidrBlock: "10.0.0.0/16"})).Vpc.VpcId
-		gateway := fixture.Must(ec2.CreateInternetGateway(tx, &ec2.CreateInternetGatewayInput{})).InternetGateway.InternetGatewayId
-		fixture.Must(ec2.AttachInternetGateway(tx, &ec2.InternetGatewayInput{InternetGatewayId: gateway, VpcId: s.vpc}))
+	require.NoError(t, l.Core().Do(labtest.Region, func(tx *core.Tx) error {
+		s.vpc = labtest.Must(ec2.CreateVpc(tx, &ec2.CreateVpcInput{CidrBlock: "10.0.0.0/16"})).Vpc.VpcId
+		gateway := labtest.Must(ec2.CreateInternetGateway(tx, &ec2.CreateInternetGatewayInput{})).InternetGateway.InternetGatewayId
+		labtest.Must(ec2.AttachInternetGateway(tx, &ec2.InternetGatewayInput{InternetGatewayId: gateway, VpcId: s.vpc}))
 		for _, r := range tx.Region.RouteTables {
 			if r.VPCID == s.vpc {
-				fixture.Must(ec2.CreateRoute(tx, &ec2.CreateRouteInput{RouteTableId: r.ID, DestinationCidrBlock: "0.0.0.0/0", GatewayId: gateway}))
+				labtest.Must(ec2.CreateRoute(tx, &ec2.CreateRouteInput{RouteTableId: r.ID, DestinationCidrBlock: "0.0.0.0/0", GatewayId: gateway}))
 			}
 		}
 		for zone, block := range map[string]string{"a": "10.0.0.0/24", "b": "10.0.1.0/24"} {
-			s.subnets = append(s.subnets, fixture.Must(ec2.CreateSubnet(tx, &ec2.CreateSubnetInput{VpcId: s.vpc, CidrBlock: block, AvailabilityZone: fixture.Region + zone})).Subnet.SubnetId)
+			s.subnets = append(s.subnets, labtest.Must(ec2.CreateSubnet(tx, &ec2.CreateSubnetInput{VpcId: s.vpc, CidrBlock: block, AvailabilityZone: labtest.Region + zone})).Subnet.SubnetId)
 		}
-		s.balancerGroup = fixture.Must(ec2.CreateSecurityGroup(tx, &ec2.CreateSecurityGroupInput{GroupName: "b", Description: "b", VpcId: s.vpc})).GroupId
-		s.machineGroup = fixture.Must(ec2.CreateSecurityGroup(tx, &ec2.CreateSecurityGroupInput{GroupName: "m", Description: "m", VpcId: s.vpc})).GroupId
+		s.balancerGroup = labtest.Must(ec2.CreateSecurityGroup(tx, &ec2.CreateSecurityGroupInput{GroupName: "b", Description: "b", VpcId: s.vpc})).GroupId
+		s.machineGroup = labtest.Must(ec2.CreateSecurityGroup(tx, &ec2.CreateSecurityGroupInput{GroupName: "m", Description: "m", VpcId: s.vpc})).GroupId
 		tx.Region.SecurityGroups[s.balancerGroup].Ingress = []state.Rule{{ID: "sgr-1", Protocol: "tcp", From: 80, To: 80, CIDR: "0.0.0.0/0"}}
 		tx.Region.SecurityGroups[s.machineGroup].Ingress = []state.Rule{{ID: "sgr-2", Protocol: "tcp", From: 80, To: 80, Group: s.balancerGroup}}
 		data := func(image string) *ec2.RequestLaunchTemplateData {
 			return &ec2.RequestLaunchTemplateData{ImageId: image, InstanceType: "t3.micro", SecurityGroupIds: []string{s.machineGroup}}
 		}
-		s.template = fixture.Must(ec2.CreateLaunchTemplate(tx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: "site", LaunchTemplateData: data(images[0])})).LaunchTemplate.LaunchTemplateId
-		fixture.Must(ec2.CreateLaunchTemplateVersion(tx, &ec2.CreateLaunchTemplateVersionInput{LaunchTemplateId: s.template, LaunchTemplateData: data(images[1])}))
-		a := fixture.Must(ec2.AllocateAddress(tx, &ec2.AllocateAddressInput{Domain: "vpc"}))
+		s.template = labtest.Must(ec2.CreateLaunchTemplate(tx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: "site", LaunchTemplateData: data(images[0])})).LaunchTemplate.LaunchTemplateId
+		labtest.Must(ec2.CreateLaunchTemplateVersion(tx, &ec2.CreateLaunchTemplateVersionInput{LaunchTemplateId: s.template, LaunchTemplateData: data(images[1])}))
+		a := labtest.Must(ec2.AllocateAddress(tx, &ec2.AllocateAddressInput{Domain: "vpc"}))
 		s.address, s.ip = a.AllocationId, a.PublicIp
 		return nil
 	}))
@@ -78,7 +78,7 @@ func TestNobodyFailsWhileAGroupIsRolledByHand(t *testing.T) {
 	l := lab.Start(t, func(o *lab.Options) { o.Factor = 200 })
 	s := prepare(t, l)
 	ctx := t.Context()
-	config := fixture.AWS(t, l.Endpoint())
+	config := labtest.AWS(t, l.Endpoint())
 	balancers, groups := nlb.NewFromConfig(config), asg.NewFromConfig(config)
 
 	made, err := balancers.CreateLoadBalancer(ctx, &nlb.CreateLoadBalancerInput{
@@ -132,7 +132,7 @@ func TestNobodyFailsWhileAGroupIsRolledByHand(t *testing.T) {
 			return count == n
 		}
 	}
-	fixture.Eventually(t, "two healthy targets", healthy(2))
+	labtest.Eventually(t, "two healthy targets", healthy(2))
 
 	var (
 		wg       sync.WaitGroup
@@ -170,14 +170,14 @@ func TestNobodyFailsWhileAGroupIsRolledByHand(t *testing.T) {
 		LaunchTemplate: &asgtypes.LaunchTemplateSpecification{LaunchTemplateId: &s.template, Version: aws.String("2")},
 	})
 	require.NoError(t, err)
-	fixture.Eventually(t, "four healthy targets", healthy(4))
+	labtest.Eventually(t, "four healthy targets", healthy(4))
 	for _, id := range old {
 		out, err := groups.TerminateInstanceInAutoScalingGroup(ctx, &asg.TerminateInstanceInAutoScalingGroupInput{InstanceId: &id, ShouldDecrementDesiredCapacity: aws.Bool(true)})
 		require.NoError(t, err)
 		assert.Contains(t, *out.Activity.Description, "Terminating EC2 instance: "+id)
 	}
-	fixture.Eventually(t, "the old instances are gone", func() bool { return len(described().Instances) == 2 })
-	fixture.Eventually(t, "only the new page is served", func() bool {
+	labtest.Eventually(t, "the old instances are gone", func() bool { return len(described().Instances) == 2 })
+	labtest.Eventually(t, "only the new page is served", func() bool {
 		mu.Lock()
 		clear(answers)
 		mu.Unlock()
@@ -221,7 +221,7 @@ func TestNobodyFailsWhileAGroupIsRolledByHand(t *testing.T) {
 	require.ErrorAs(t, err, &used)
 	_, err = groups.DeleteAutoScalingGroup(ctx, &asg.DeleteAutoScalingGroupInput{AutoScalingGroupName: aws.String("site"), ForceDelete: aws.Bool(true)})
 	require.NoError(t, err)
-	fixture.Eventually(t, "the group is gone", func() bool {
+	labtest.Eventually(t, "the group is gone", func() bool {
 		out, err := groups.DescribeAutoScalingGroups(ctx, &asg.DescribeAutoScalingGroupsInput{})
 		require.NoError(t, err)
 		return len(out.AutoScalingGroups) == 0

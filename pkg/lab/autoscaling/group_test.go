@@ -16,17 +16,17 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/elb"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
 // group is the group as the API describes it.
-func group(w *fixture.World) autoscaling.AutoScalingGroup {
+func group(w *labtest.World) autoscaling.AutoScalingGroup {
 	w.Helper()
 	var g autoscaling.AutoScalingGroup
-	w.Core.View(fixture.Region, func(tx *core.Tx) {
-		out := fixture.Must(autoscaling.DescribeAutoScalingGroups(tx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{"site"}}))
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
+		out := labtest.Must(autoscaling.DescribeAutoScalingGroups(tx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{"site"}}))
 		if len(out.AutoScalingGroups) > 0 {
 			g = out.AutoScalingGroups[0]
 		}
@@ -34,17 +34,17 @@ func group(w *fixture.World) autoscaling.AutoScalingGroup {
 	return g
 }
 
-func activities(w *fixture.World) []autoscaling.Activity {
+func activities(w *labtest.World) []autoscaling.Activity {
 	w.Helper()
 	var list []autoscaling.Activity
-	w.Core.View(fixture.Region, func(tx *core.Tx) {
-		list = fixture.Must(autoscaling.DescribeScalingActivities(tx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: "site"})).Activities
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
+		list = labtest.Must(autoscaling.DescribeScalingActivities(tx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: "site"})).Activities
 	})
 	return list
 }
 
 // inState counts instances by lifecycle state.
-func inState(w *fixture.World) map[string]int {
+func inState(w *labtest.World) map[string]int {
 	w.Helper()
 	n := map[string]int{}
 	for _, i := range group(w).Instances {
@@ -53,7 +53,7 @@ func inState(w *fixture.World) map[string]int {
 	return n
 }
 
-func ids(w *fixture.World) []string {
+func ids(w *labtest.World) []string {
 	w.Helper()
 	var out []string
 	for _, i := range group(w).Instances {
@@ -62,19 +62,19 @@ func ids(w *fixture.World) []string {
 	return out
 }
 
-func desire(w *fixture.World, n int64) {
+func desire(w *labtest.World, n int64) {
 	w.Helper()
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "site", DesiredCapacity: &n}))
+		labtest.Must(autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "site", DesiredCapacity: &n}))
 	})
 }
 
 func TestGroupStartsInstancesInEveryZoneAndTargetGroup(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	w.MakeTemplate()
 	w.Group(2, 4, 8, func(in *autoscaling.CreateAutoScalingGroupInput) {
-		in.Tags = []autoscaling.Tag{{Key: "site", Value: "web", PropagateAtLaunch: fixture.Yes()}, {Key: "own", Value: "x", PropagateAtLaunch: fixture.No()}}
+		in.Tags = []autoscaling.Tag{{Key: "site", Value: "web", PropagateAtLaunch: labtest.Yes()}, {Key: "own", Value: "x", PropagateAtLaunch: labtest.No()}}
 	})
 	g := group(w)
 	zones := map[string]int{}
@@ -85,7 +85,7 @@ func TestGroupStartsInstancesInEveryZoneAndTargetGroup(t *testing.T) {
 		assert.Equal(t, "1", i.LaunchTemplate.Version)
 		assert.Equal(t, w.Image, i.ImageId)
 		assert.Equal(t, "initial", w.Health(i.InstanceId).State, "InService needs EC2 only; the target comes after")
-		w.Core.View(fixture.Region, func(tx *core.Tx) {
+		w.Core.View(labtest.Region, func(tx *core.Tx) {
 			tags := tx.Region.Instances[i.InstanceId].Tags
 			assert.Equal(t, "web", tags["site"])
 			assert.Equal(t, "site", tags["aws:autoscaling:groupName"])
@@ -111,7 +111,7 @@ func TestGroupStartsInstancesInEveryZoneAndTargetGroup(t *testing.T) {
 }
 
 func TestTerminatedInstanceServesThroughDrainingAndHook(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	w.MakeTemplate()
 	w.Do(func(tx *core.Tx) {
@@ -119,14 +119,14 @@ func TestTerminatedInstanceServesThroughDrainingAndHook(t *testing.T) {
 	})
 	w.Group(1, 2, 8, func(in *autoscaling.CreateAutoScalingGroupInput) {
 		in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
-			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: fixture.Int(180), DefaultResult: "CONTINUE",
+			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: labtest.Int(180), DefaultResult: "CONTINUE",
 		}}
 	})
 	w.Run(90 * time.Second)
 	id := ids(w)[0]
 	w.Do(func(tx *core.Tx) {
-		out := fixture.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
-			InstanceId: id, ShouldDecrementDesiredCapacity: fixture.Yes(),
+		out := labtest.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+			InstanceId: id, ShouldDecrementDesiredCapacity: labtest.Yes(),
 		}))
 		assert.Equal(t, "Terminating EC2 instance: "+id+" - Waiting For ELB Connection Draining.", out.Activity.Description)
 		assert.Contains(t, out.Activity.Cause, "instance "+id+" was taken out of service in response to a user request, shrinking the capacity from 2 to 1.")
@@ -160,7 +160,7 @@ func TestTerminatedInstanceServesThroughDrainingAndHook(t *testing.T) {
 }
 
 func TestEveryWaitGoesOnAfterAKill(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	w.MakeTemplate()
 	w.Do(func(tx *core.Tx) {
@@ -168,7 +168,7 @@ func TestEveryWaitGoesOnAfterAKill(t *testing.T) {
 	})
 	w.Group(1, 2, 8, func(in *autoscaling.CreateAutoScalingGroupInput) {
 		in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
-			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: fixture.Int(180), DefaultResult: "CONTINUE",
+			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: labtest.Int(180), DefaultResult: "CONTINUE",
 		}}
 	})
 	kill := func(d time.Duration) {
@@ -183,8 +183,8 @@ func TestEveryWaitGoesOnAfterAKill(t *testing.T) {
 	}
 	id := ids(w)[0]
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
-			InstanceId: id, ShouldDecrementDesiredCapacity: fixture.Yes(),
+		labtest.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+			InstanceId: id, ShouldDecrementDesiredCapacity: labtest.Yes(),
 		}))
 	})
 	kill(50 * time.Second)
@@ -199,11 +199,11 @@ func TestEveryWaitGoesOnAfterAKill(t *testing.T) {
 func TestHookEndsByItsResult(t *testing.T) {
 	for result, after := range map[string]map[string]int{"CONTINUE": {"InService": 1}, "ABANDON": {"Pending:Wait": 1}} {
 		t.Run(result, func(t *testing.T) {
-			w := fixture.New(t)
+			w := labtest.New(t)
 			w.MakeTemplate()
 			w.Group(1, 1, 2, func(in *autoscaling.CreateAutoScalingGroupInput) {
 				in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
-					LifecycleHookName: "up", LifecycleTransition: "autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout: fixture.Int(300),
+					LifecycleHookName: "up", LifecycleTransition: "autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout: labtest.Int(300),
 				}}
 			})
 			assert.Equal(t, map[string]int{"Pending:Wait": 1}, inState(w))
@@ -213,8 +213,8 @@ func TestHookEndsByItsResult(t *testing.T) {
 					AutoScalingGroupName: "site", LifecycleHookName: "up", InstanceId: "i-00000000000000000", LifecycleActionResult: result,
 				})
 				require.ErrorContains(t, err, "No active Lifecycle Action found with instance ID i-00000000000000000")
-				fixture.Must(autoscaling.RecordLifecycleActionHeartbeat(tx, &autoscaling.RecordLifecycleActionHeartbeatInput{AutoScalingGroupName: "site", LifecycleHookName: "up", InstanceId: first}))
-				fixture.Must(autoscaling.CompleteLifecycleAction(tx, &autoscaling.CompleteLifecycleActionInput{
+				labtest.Must(autoscaling.RecordLifecycleActionHeartbeat(tx, &autoscaling.RecordLifecycleActionHeartbeatInput{AutoScalingGroupName: "site", LifecycleHookName: "up", InstanceId: first}))
+				labtest.Must(autoscaling.CompleteLifecycleAction(tx, &autoscaling.CompleteLifecycleActionInput{
 					AutoScalingGroupName: "site", LifecycleHookName: "up", InstanceId: first, LifecycleActionResult: result,
 				}))
 			})
@@ -226,13 +226,13 @@ func TestHookEndsByItsResult(t *testing.T) {
 }
 
 func TestScaleInTakesFromTheFullestZoneAndTheOldestTemplate(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.MakeTemplate()
 	w.Group(0, 2, 8)
 	old := ids(w)
 	w.MakeTemplate()
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{
+		labtest.Must(autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{
 			AutoScalingGroupName: "site", LaunchTemplate: &autoscaling.LaunchTemplateSpecification{LaunchTemplateId: w.Template, Version: "2"},
 		}))
 	})
@@ -258,29 +258,29 @@ func TestScaleInTakesFromTheFullestZoneAndTheOldestTemplate(t *testing.T) {
 func TestUnhealthyInstancesAreReplaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		kind  string
-		spoil func(w *fixture.World, id string)
+		spoil func(w *labtest.World, id string)
 		cause string
 	}{
-		"terminated by hand": {"EC2", func(w *fixture.World, id string) {
+		"terminated by hand": {"EC2", func(w *labtest.World, id string) {
 			w.Do(func(tx *core.Tx) {
-				fixture.Must(ec2.TerminateInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}}))
+				labtest.Must(ec2.TerminateInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}}))
 			})
 		}, "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped."},
-		"page answers 500": {"ELB", func(w *fixture.World, id string) {
+		"page answers 500": {"ELB", func(w *labtest.World, id string) {
 			require.NoError(w, w.Machine.Edit(id, func(d *memory.Image) { d.Broken = true }))
 		}, "an instance was taken out of service in response to an ELB system health check failure."},
-		"said so": {"EC2", func(w *fixture.World, id string) {
+		"said so": {"EC2", func(w *labtest.World, id string) {
 			w.Do(func(tx *core.Tx) {
-				fixture.Must(autoscaling.SetInstanceHealth(tx, &autoscaling.SetInstanceHealthInput{InstanceId: id, HealthStatus: "Unhealthy"}))
+				labtest.Must(autoscaling.SetInstanceHealth(tx, &autoscaling.SetInstanceHealthInput{InstanceId: id, HealthStatus: "Unhealthy"}))
 			})
 		}, "an instance was taken out of service in response to a user health-check."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := fixture.New(t)
+			w := labtest.New(t)
 			w.Balance()
 			w.MakeTemplate()
 			w.Group(1, 2, 4, func(in *autoscaling.CreateAutoScalingGroupInput) {
-				in.HealthCheckType, in.HealthCheckGracePeriod = c.kind, fixture.Int(60)
+				in.HealthCheckType, in.HealthCheckGracePeriod = c.kind, labtest.Int(60)
 			})
 			w.Run(90 * time.Second)
 			id := ids(w)[0]
@@ -299,14 +299,14 @@ func TestUnhealthyInstancesAreReplaced(t *testing.T) {
 }
 
 func TestSuspendedProcessesDoNothing(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	w.MakeTemplate()
 	w.Group(1, 2, 4, func(in *autoscaling.CreateAutoScalingGroupInput) { in.HealthCheckType = "ELB" })
 	w.Run(90 * time.Second)
 	before := ids(w)
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(autoscaling.SuspendProcesses(tx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: "site", ScalingProcesses: []string{"HealthCheck", "ReplaceUnhealthy"}}))
+		labtest.Must(autoscaling.SuspendProcesses(tx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: "site", ScalingProcesses: []string{"HealthCheck", "ReplaceUnhealthy"}}))
 		_, err := autoscaling.SuspendProcesses(tx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: "site", ScalingProcesses: []string{"Sleep"}})
 		require.ErrorContains(t, err, "Invalid Scaling Process(es) specified: Sleep")
 	})
@@ -318,7 +318,7 @@ func TestSuspendedProcessesDoNothing(t *testing.T) {
 	assert.Len(t, group(w).SuspendedProcesses, 2)
 	assert.Contains(t, group(w).SuspendedProcesses[0].SuspensionReason, "User suspended at 2026-11-23T12:")
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(autoscaling.ResumeProcesses(tx, &autoscaling.ResumeProcessesInput{AutoScalingGroupName: "site"}))
+		labtest.Must(autoscaling.ResumeProcesses(tx, &autoscaling.ResumeProcessesInput{AutoScalingGroupName: "site"}))
 	})
 	w.Run(700 * time.Second)
 	assert.NotContains(t, ids(w), before[0])
@@ -326,16 +326,16 @@ func TestSuspendedProcessesDoNothing(t *testing.T) {
 
 func TestLaunchThatFailsSaysWhyAndIsTriedAgain(t *testing.T) {
 	t.Run("no capacity", func(t *testing.T) {
-		w := fixture.New(t)
+		w := labtest.New(t)
 		w.MakeTemplate()
 		w.Do(func(tx *core.Tx) {
-			fixture.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Match: map[string]string{"zone": "eu-west-1a"}, Times: -1}))
+			labtest.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Match: map[string]string{"zone": "eu-west-1a"}, Times: -1}))
 		})
 		w.Group(1, 1, 2)
 		require.Len(t, group(w).Instances, 1, "the other zone has capacity")
 		assert.Equal(t, "eu-west-1b", group(w).Instances[0].AvailabilityZone)
 		w.Do(func(tx *core.Tx) {
-			fixture.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Match: map[string]string{"group": "site"}, Times: -1}))
+			labtest.Must(tx.AddFault(state.Fault{Kind: core.FaultNoCapacity, Match: map[string]string{"group": "site"}, Times: -1}))
 		})
 		desire(w, 2)
 		list := activities(w)
@@ -351,10 +351,10 @@ func TestLaunchThatFailsSaysWhyAndIsTriedAgain(t *testing.T) {
 		assert.Equal(t, map[string]int{"InService": 2}, inState(w))
 	})
 	t.Run("image gone", func(t *testing.T) {
-		w := fixture.New(t)
+		w := labtest.New(t)
 		w.MakeTemplate()
 		w.Group(1, 1, 4)
-		w.Do(func(tx *core.Tx) { fixture.Must(ec2.DeregisterImage(tx, &ec2.DeregisterImageInput{ImageId: w.Image})) })
+		w.Do(func(tx *core.Tx) { labtest.Must(ec2.DeregisterImage(tx, &ec2.DeregisterImageInput{ImageId: w.Image})) })
 		desire(w, 2)
 		list := activities(w)
 		assert.Equal(t, "Failed", list[0].StatusCode)
@@ -369,13 +369,13 @@ func TestLaunchThatFailsSaysWhyAndIsTriedAgain(t *testing.T) {
 }
 
 func TestZonesAreEvenedOut(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.MakeTemplate()
 	w.Group(4, 4, 8)
 	w.Do(func(tx *core.Tx) {
-		for _, i := range fixture.Must(autoscaling.DescribeAutoScalingInstances(tx, &autoscaling.DescribeAutoScalingInstancesInput{})).AutoScalingInstances {
+		for _, i := range labtest.Must(autoscaling.DescribeAutoScalingInstances(tx, &autoscaling.DescribeAutoScalingInstancesInput{})).AutoScalingInstances {
 			if i.AvailabilityZone == "eu-west-1a" {
-				fixture.Must(autoscaling.SuspendProcesses(tx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: "site", ScalingProcesses: []string{"AZRebalance"}}))
+				labtest.Must(autoscaling.SuspendProcesses(tx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: "site", ScalingProcesses: []string{"AZRebalance"}}))
 			}
 		}
 		tx.Region.Groups["site"].Subnets = tx.Region.Groups["site"].Subnets[1:]
@@ -387,7 +387,7 @@ func TestZonesAreEvenedOut(t *testing.T) {
 				gone = append(gone, m.ID)
 			}
 		}
-		fixture.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceIds: gone, ShouldDecrementDesiredCapacity: fixture.No()}))
+		labtest.Must(autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceIds: gone, ShouldDecrementDesiredCapacity: labtest.No()}))
 	})
 	w.Run(20 * time.Second)
 	zones := func() map[string]int {
@@ -400,7 +400,7 @@ func TestZonesAreEvenedOut(t *testing.T) {
 	require.Equal(t, map[string]int{"eu-west-1b": 4}, zones())
 	w.Do(func(tx *core.Tx) {
 		tx.Region.Groups["site"].Subnets = w.Subnets
-		fixture.Must(autoscaling.ResumeProcesses(tx, &autoscaling.ResumeProcessesInput{AutoScalingGroupName: "site"}))
+		labtest.Must(autoscaling.ResumeProcesses(tx, &autoscaling.ResumeProcessesInput{AutoScalingGroupName: "site"}))
 	})
 	w.Run(60 * time.Second)
 	assert.Equal(t, map[string]int{"eu-west-1a": 2, "eu-west-1b": 2}, zones())
@@ -408,13 +408,13 @@ func TestZonesAreEvenedOut(t *testing.T) {
 }
 
 func TestGroupWithInstancesIsNotDeletedUnlessForced(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.MakeTemplate()
 	w.Group(0, 2, 4)
 	w.Do(func(tx *core.Tx) {
 		_, err := autoscaling.DeleteAutoScalingGroup(tx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: "site"})
 		require.ErrorContains(t, err, "ResourceInUse: You cannot delete an AutoScalingGroup while there are instances")
-		fixture.Must(autoscaling.DeleteAutoScalingGroup(tx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: "site", ForceDelete: fixture.Yes()}))
+		labtest.Must(autoscaling.DeleteAutoScalingGroup(tx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: "site", ForceDelete: labtest.Yes()}))
 	})
 	w.Run(10 * time.Second)
 	assert.Empty(t, group(w).AutoScalingGroupName)
@@ -424,25 +424,25 @@ func TestGroupWithInstancesIsNotDeletedUnlessForced(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.MakeTemplate()
 	w.Group(1, 1, 2)
 	w.Do(func(tx *core.Tx) {
 		for want, call := range map[string]func() error{
 			"ValidationError: Max bound, 1, must be greater than or equal to min bound, 2": func() error {
-				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", MinSize: fixture.Int(2), MaxSize: fixture.Int(1)})
+				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", MinSize: labtest.Int(2), MaxSize: labtest.Int(1)})
 				return err
 			},
 			"ValidationError: Desired capacity:9 must be between the specified min size:1 and max size:2": func() error {
-				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", DesiredCapacity: fixture.Int(9)})
+				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", DesiredCapacity: labtest.Int(9)})
 				return err
 			},
 			"ValidationError: New SetDesiredCapacity value 3 is above max value 2 for the AutoScalingGroup.": func() error {
-				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "site", DesiredCapacity: fixture.Int(3)})
+				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "site", DesiredCapacity: labtest.Int(3)})
 				return err
 			},
 			"ValidationError: AutoScalingGroup name not found - AutoScalingGroup 'nope' not found": func() error {
-				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "nope", DesiredCapacity: fixture.Int(1)})
+				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "nope", DesiredCapacity: labtest.Int(1)})
 				return err
 			},
 			"ValidationError: Provided Target Groups may not be valid. Please ensure they exist and try again.": func() error {
@@ -456,7 +456,7 @@ func TestBadInput(t *testing.T) {
 		} {
 			require.EqualError(t, call(), want)
 		}
-		_, err := autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: "i-1", ShouldDecrementDesiredCapacity: fixture.Yes()})
+		_, err := autoscaling.TerminateInstanceInAutoScalingGroup(tx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: "i-1", ShouldDecrementDesiredCapacity: labtest.Yes()})
 		require.ErrorContains(t, err, "No managed instance found for instance ID: i-1")
 	})
 }

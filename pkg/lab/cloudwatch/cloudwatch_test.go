@@ -14,22 +14,22 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab"
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudwatch"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
 // watched is a world with one healthy target and the alarm "none" on HealthyHostCount < 1.
-func watched(t *testing.T, changes ...func(*cloudwatch.PutMetricAlarmInput)) (w *fixture.World, machine string) {
+func watched(t *testing.T, changes ...func(*cloudwatch.PutMetricAlarmInput)) (w *labtest.World, machine string) {
 	t.Helper()
-	w = fixture.New(t)
+	w = labtest.New(t)
 	w.Balance()
 	machine = w.Launch(w.Subnets[0])
 	w.Register(machine)
 	w.Run(60 * time.Second)
 	in := &cloudwatch.PutMetricAlarmInput{
-		AlarmName: "none", Namespace: "AWS/NetworkELB", MetricName: "HealthyHostCount", Statistic: "Minimum", Period: fixture.Int(60),
-		EvaluationPeriods: fixture.Int(2), Threshold: new(float64), ComparisonOperator: "LessThanThreshold", TreatMissingData: "breaching",
+		AlarmName: "none", Namespace: "AWS/NetworkELB", MetricName: "HealthyHostCount", Statistic: "Minimum", Period: labtest.Int(60),
+		EvaluationPeriods: labtest.Int(2), Threshold: new(float64), ComparisonOperator: "LessThanThreshold", TreatMissingData: "breaching",
 		AlarmActions: []string{"arn:aws:sns:eu-west-1:111111111111:alarms"},
 		Dimensions: []cloudwatch.Dimension{
 			{Name: "LoadBalancer", Value: after(w.Balancer, "loadbalancer/")}, {Name: "TargetGroup", Value: "targetgroup/" + after(w.Targets, "targetgroup/")},
@@ -41,7 +41,7 @@ func watched(t *testing.T, changes ...func(*cloudwatch.PutMetricAlarmInput)) (w 
 	}
 	w.Do(func(tx *core.Tx) {
 		tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"] = &state.Topic{ARN: "arn:aws:sns:eu-west-1:111111111111:alarms"}
-		fixture.Must(cloudwatch.PutMetricAlarm(tx, in))
+		labtest.Must(cloudwatch.PutMetricAlarm(tx, in))
 	})
 	return w, machine
 }
@@ -51,8 +51,8 @@ func after(s, sep string) string {
 	return rest
 }
 
-func value(w *fixture.World, name string) (v string) {
-	w.Core.View(fixture.Region, func(tx *core.Tx) { v = tx.Region.Alarms[name].State })
+func value(w *labtest.World, name string) (v string) {
+	w.Core.View(labtest.Region, func(tx *core.Tx) { v = tx.Region.Alarms[name].State })
 	return v
 }
 
@@ -66,7 +66,7 @@ func TestAlarmFollowsTheTargets(t *testing.T) {
 	assert.Equal(t, "OK", value(w, "none"), "one period is not two")
 	w.Run(70 * time.Second)
 	assert.Equal(t, "ALARM", value(w, "none"))
-	w.Core.View(fixture.Region, func(tx *core.Tx) {
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
 		assert.Regexp(t, `^Threshold Crossed: 2 out of the last 2 datapoints \[0\.0 \(.*\), 0\.0 \(.*\)\] were less than the threshold \(1\.0\) \(minimum 2 datapoint\(s\) for OK -> ALARM transition\)\.$`, tx.Region.Alarms["none"].Reason)
 		require.Len(t, tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"].Messages, 1)
 		assert.Equal(t, `ALARM: "none" in eu-west-1`, tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"].Messages[0].Subject)
@@ -92,7 +92,7 @@ func TestMissingDataIsTreatedAsAsked(t *testing.T) {
 func TestCompositeAlarmFollowsItsRule(t *testing.T) {
 	w, machine := watched(t)
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(cloudwatch.PutCompositeAlarm(tx, &cloudwatch.PutCompositeAlarmInput{AlarmName: "both", AlarmRule: `ALARM("none") AND NOT (FALSE OR INSUFFICIENT_DATA(none))`}))
+		labtest.Must(cloudwatch.PutCompositeAlarm(tx, &cloudwatch.PutCompositeAlarmInput{AlarmName: "both", AlarmRule: `ALARM("none") AND NOT (FALSE OR INSUFFICIENT_DATA(none))`}))
 		for _, bad := range []string{"", "ALARM()", "ALARM(none", "ALARM(nope)", "ALARM(none) XOR TRUE", "NOT", "ALARM(both)"} {
 			_, err := cloudwatch.PutCompositeAlarm(tx, &cloudwatch.PutCompositeAlarmInput{AlarmName: "both", AlarmRule: bad})
 			require.Error(t, err, bad)
@@ -106,14 +106,14 @@ func TestCompositeAlarmFollowsItsRule(t *testing.T) {
 }
 
 func TestGroupMetricsNeedToBeCollected(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.MakeTemplate()
 	w.Group(2, 2, 4)
 	threshold := 2.0
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(cloudwatch.PutMetricAlarm(tx, &cloudwatch.PutMetricAlarmInput{
-			AlarmName: "few", Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Statistic: "Minimum", Period: fixture.Int(60),
-			EvaluationPeriods: fixture.Int(1), Threshold: &threshold, ComparisonOperator: "LessThanThreshold",
+		labtest.Must(cloudwatch.PutMetricAlarm(tx, &cloudwatch.PutMetricAlarmInput{
+			AlarmName: "few", Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Statistic: "Minimum", Period: labtest.Int(60),
+			EvaluationPeriods: labtest.Int(1), Threshold: &threshold, ComparisonOperator: "LessThanThreshold",
 			Dimensions: []cloudwatch.Dimension{{Name: "AutoScalingGroupName", Value: "site"}},
 		}))
 	})
@@ -126,7 +126,7 @@ func TestGroupMetricsNeedToBeCollected(t *testing.T) {
 
 func TestAlarmsAndDashboardsByRealClient(t *testing.T) {
 	l := lab.Start(t, func(o *lab.Options) { o.Factor = 10 })
-	c := sdk.NewFromConfig(fixture.AWS(t, l.Endpoint()))
+	c := sdk.NewFromConfig(labtest.AWS(t, l.Endpoint()))
 	_, err := c.PutMetricAlarm(t.Context(), &sdk.PutMetricAlarmInput{
 		AlarmName: aws.String("cpu"), Namespace: aws.String("AWS/EC2"), MetricName: aws.String("CPUUtilization"), Statistic: types.StatisticAverage,
 		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(3), DatapointsToAlarm: aws.Int32(2), Threshold: aws.Float64(80.5),
@@ -150,7 +150,7 @@ func TestAlarmsAndDashboardsByRealClient(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), *a.StateUpdatedTimestamp, time.Minute)
 	_, err = c.SetAlarmState(t.Context(), &sdk.SetAlarmStateInput{AlarmName: aws.String("cpu"), StateValue: types.StateValueAlarm, StateReason: aws.String("test")})
 	require.NoError(t, err)
-	fixture.Eventually(t, "the composite alarm follows", func() bool {
+	labtest.Eventually(t, "the composite alarm follows", func() bool {
 		got, err := c.DescribeAlarms(t.Context(), &sdk.DescribeAlarmsInput{AlarmTypes: []types.AlarmType{types.AlarmTypeCompositeAlarm}, StateValue: types.StateValueAlarm})
 		require.NoError(t, err)
 		return len(got.CompositeAlarms) == 1

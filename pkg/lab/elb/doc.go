@@ -8,7 +8,8 @@
 package elb
 
 import (
-	"sort"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
@@ -74,14 +75,7 @@ func seconds(p *int64, otherwise time.Duration) time.Duration {
 	return time.Duration(*p) * time.Second
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func toTags(in []Tag) state.Tags {
 	tags := state.Tags{}

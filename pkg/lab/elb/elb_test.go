@@ -10,13 +10,13 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/elb"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
 func TestTargetBecomesHealthyByItsProbes(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	id := w.Launch(w.Subnets[0])
 	w.Register(id)
@@ -33,46 +33,46 @@ func TestTargetBecomesHealthyByItsProbes(t *testing.T) {
 
 func TestProbeSaysWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil func(w *fixture.World, id string)
+		spoil func(w *labtest.World, id string)
 		want  elb.TargetHealth
 	}{
-		"page answers 500": {func(w *fixture.World, id string) {
+		"page answers 500": {func(w *labtest.World, id string) {
 			require.NoError(w, w.Machine.Edit(id, func(d *memory.Image) { d.Broken = true }))
 		}, elb.TargetHealth{State: "unhealthy", Reason: "Target.ResponseCodeMismatch", Description: "Health checks failed with these codes: [500]"}},
-		"web server off": {func(w *fixture.World, id string) {
+		"web server off": {func(w *labtest.World, id string) {
 			require.NoError(w, w.Machine.Edit(id, func(d *memory.Image) { d.Off = true }))
 		}, elb.TargetHealth{State: "unhealthy", Reason: "Target.FailedHealthChecks", Description: "Health checks failed"}},
-		"machine lets the clients in, not the balancer": {func(w *fixture.World, _ string) {
+		"machine lets the clients in, not the balancer": {func(w *labtest.World, _ string) {
 			w.Do(func(tx *core.Tx) {
 				tx.Region.SecurityGroups[w.MachineGroup].Ingress = []state.Rule{{Protocol: "tcp", From: 80, To: 80, CIDR: "192.0.2.0/24"}}
 			})
 		}, elb.TargetHealth{State: "unhealthy", Reason: "Target.Timeout", Description: "Request timed out"}},
-		"stopped": {func(w *fixture.World, id string) {
-			w.Do(func(tx *core.Tx) { fixture.Must(ec2.StopInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}})) })
+		"stopped": {func(w *labtest.World, id string) {
+			w.Do(func(tx *core.Tx) { labtest.Must(ec2.StopInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}})) })
 		}, elb.TargetHealth{State: "unused", Reason: "Target.InvalidState", Description: "Target is in the stopped state"}},
-		"terminated": {func(w *fixture.World, id string) {
+		"terminated": {func(w *labtest.World, id string) {
 			w.Do(func(tx *core.Tx) {
-				fixture.Must(ec2.TerminateInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}}))
+				labtest.Must(ec2.TerminateInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}}))
 			})
 		}, elb.TargetHealth{State: "draining", Reason: "Target.DeregistrationInProgress", Description: "Target deregistration is in progress"}},
-		"no listener": {func(w *fixture.World, _ string) {
+		"no listener": {func(w *labtest.World, _ string) {
 			w.Do(func(tx *core.Tx) {
-				fixture.Must(elb.DeleteListener(tx, &elb.DeleteListenerInput{ListenerArn: w.Listener}))
+				labtest.Must(elb.DeleteListener(tx, &elb.DeleteListenerInput{ListenerArn: w.Listener}))
 			})
 		}, elb.TargetHealth{State: "unused", Reason: "Target.NotInUse", Description: "Target group is not configured to receive traffic from the load balancer"}},
-		"zone not enabled": {func(w *fixture.World, _ string) {
+		"zone not enabled": {func(w *labtest.World, _ string) {
 			w.Do(func(tx *core.Tx) {
-				fixture.Must(elb.SetSubnets(tx, &elb.SetSubnetsInput{LoadBalancerArn: w.Balancer, SubnetMappings: []elb.SubnetMapping{{SubnetId: w.Subnets[1], AllocationId: w.Addresses[1]}}}))
+				labtest.Must(elb.SetSubnets(tx, &elb.SetSubnetsInput{LoadBalancerArn: w.Balancer, SubnetMappings: []elb.SubnetMapping{{SubnetId: w.Subnets[1], AllocationId: w.Addresses[1]}}}))
 			})
 		}, elb.TargetHealth{State: "unused", Reason: "Target.NotInUse", Description: "Target is in an Availability Zone that is not enabled for the load balancer"}},
-		"the other status is asked for": {func(w *fixture.World, _ string) {
+		"the other status is asked for": {func(w *labtest.World, _ string) {
 			w.Do(func(tx *core.Tx) {
-				fixture.Must(elb.ModifyTargetGroup(tx, &elb.ModifyTargetGroupInput{TargetGroupArn: w.Targets, Matcher: &elb.Matcher{HttpCode: "201,300-399"}}))
+				labtest.Must(elb.ModifyTargetGroup(tx, &elb.ModifyTargetGroupInput{TargetGroupArn: w.Targets, Matcher: &elb.Matcher{HttpCode: "201,300-399"}}))
 			})
 		}, elb.TargetHealth{State: "unhealthy", Reason: "Target.ResponseCodeMismatch", Description: "Health checks failed with these codes: [200]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := fixture.New(t)
+			w := labtest.New(t)
 			w.Balance()
 			id := w.Launch(w.Subnets[0])
 			w.Register(id)
@@ -86,7 +86,7 @@ func TestProbeSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestTCPProbeWantsAConnectionOnly(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance(func(in *elb.CreateTargetGroupInput) {
 		in.HealthCheckProtocol, in.HealthCheckPath, in.Matcher = "", "", nil
 	})
@@ -98,15 +98,15 @@ func TestTCPProbeWantsAConnectionOnly(t *testing.T) {
 }
 
 func TestDefaultsAreTheNetworkLoadBalancers(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Do(func(tx *core.Tx) {
-		tg := fixture.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "d", Protocol: "TCP", Port: fixture.Int(80), VpcId: w.VPC})).TargetGroups[0]
+		tg := labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "d", Protocol: "TCP", Port: labtest.Int(80), VpcId: w.VPC})).TargetGroups[0]
 		assert.Equal(t, []any{"TCP", "traffic-port", int64(30), int64(10), int64(5), int64(2), ""},
 			[]any{tg.HealthCheckProtocol, tg.HealthCheckPort, tg.HealthCheckIntervalSeconds, tg.HealthCheckTimeoutSeconds, tg.HealthyThresholdCount, tg.UnhealthyThresholdCount, tg.HealthCheckPath})
-		tg = fixture.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "h", Protocol: "TCP", Port: fixture.Int(80), VpcId: w.VPC, HealthCheckProtocol: "HTTP"})).TargetGroups[0]
+		tg = labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "h", Protocol: "TCP", Port: labtest.Int(80), VpcId: w.VPC, HealthCheckProtocol: "HTTP"})).TargetGroups[0]
 		assert.Equal(t, []any{"/", "200-399", int64(6)}, []any{tg.HealthCheckPath, tg.Matcher.HttpCode, tg.HealthCheckTimeoutSeconds})
 		found := map[string]string{}
-		for _, a := range fixture.Must(elb.DescribeTargetGroupAttributes(tx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: tg.TargetGroupArn})).Attributes {
+		for _, a := range labtest.Must(elb.DescribeTargetGroupAttributes(tx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: tg.TargetGroupArn})).Attributes {
 			found[a.Key] = a.Value
 		}
 		assert.Equal(t, "300", found["deregistration_delay.timeout_seconds"])
@@ -115,10 +115,10 @@ func TestDefaultsAreTheNetworkLoadBalancers(t *testing.T) {
 }
 
 func TestElasticIPsAreTakenAndLetGo(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	held := func() (n int) {
-		w.Core.View(fixture.Region, func(tx *core.Tx) {
+		w.Core.View(labtest.Region, func(tx *core.Tx) {
 			for _, a := range tx.Region.Addresses {
 				if a.AssociationID != "" {
 					n++
@@ -134,23 +134,23 @@ func TestElasticIPsAreTakenAndLetGo(t *testing.T) {
 		_, err = elb.CreateLoadBalancer(tx, &elb.CreateLoadBalancerInput{Name: "other", Type: "network", SubnetMappings: []elb.SubnetMapping{{SubnetId: w.Subnets[0], AllocationId: w.Addresses[0]}}})
 		require.EqualError(t, err, "ResourceInUse: The allocation IDs '"+w.Addresses[0]+"' are not available for use")
 		// In place: one zone loses its address, the other keeps it.
-		out := fixture.Must(elb.SetSubnets(tx, &elb.SetSubnetsInput{LoadBalancerArn: w.Balancer, SubnetMappings: []elb.SubnetMapping{{SubnetId: w.Subnets[0], AllocationId: w.Addresses[0]}, {SubnetId: w.Subnets[1]}}}))
+		out := labtest.Must(elb.SetSubnets(tx, &elb.SetSubnetsInput{LoadBalancerArn: w.Balancer, SubnetMappings: []elb.SubnetMapping{{SubnetId: w.Subnets[0], AllocationId: w.Addresses[0]}, {SubnetId: w.Subnets[1]}}}))
 		assert.Equal(t, w.IPs[0], out.AvailabilityZones[0].LoadBalancerAddresses[0].IpAddress)
 		assert.Empty(t, out.AvailabilityZones[1].LoadBalancerAddresses)
 	})
 	assert.Equal(t, 1, held())
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(elb.DeleteLoadBalancer(tx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: w.Balancer}))
-		fixture.Must(elb.DeleteLoadBalancer(tx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: w.Balancer}))
-		fixture.Must(elb.DeleteTargetGroup(tx, &elb.DeleteTargetGroupInput{TargetGroupArn: w.Targets}))
+		labtest.Must(elb.DeleteLoadBalancer(tx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: w.Balancer}))
+		labtest.Must(elb.DeleteLoadBalancer(tx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: w.Balancer}))
+		labtest.Must(elb.DeleteTargetGroup(tx, &elb.DeleteTargetGroupInput{TargetGroupArn: w.Targets}))
 		assert.Empty(t, tx.Region.Listeners)
-		fixture.Must(ec2.ReleaseAddress(tx, &ec2.ReleaseAddressInput{AllocationId: w.Addresses[0]}))
+		labtest.Must(ec2.ReleaseAddress(tx, &ec2.ReleaseAddressInput{AllocationId: w.Addresses[0]}))
 	})
 	assert.Zero(t, held())
 }
 
 func TestBadInput(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	id := w.Launch(w.Subnets[0])
 	arn := w.Balancer
@@ -175,13 +175,13 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"DuplicateListener: A listener already exists on this port for this load balancer '" + arn + "'", func(tx *core.Tx) error {
-			tg := fixture.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "two", Protocol: "TCP", Port: fixture.Int(80), VpcId: w.VPC})).TargetGroups[0].TargetGroupArn
-			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TCP", Port: fixture.Int(80), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: tg}}})
+			tg := labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "two", Protocol: "TCP", Port: labtest.Int(80), VpcId: w.VPC})).TargetGroups[0].TargetGroupArn
+			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TCP", Port: labtest.Int(80), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: tg}}})
 			return err
 		}},
 		{"TargetGroupAssociationLimit: The following target groups cannot be associated with more than one load balancer: " + w.Targets, func(tx *core.Tx) error {
-			other := fixture.Must(elb.CreateLoadBalancer(tx, &elb.CreateLoadBalancerInput{Name: "other", Type: "network", Subnets: w.Subnets})).LoadBalancers[0].LoadBalancerArn
-			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: other, Protocol: "TCP", Port: fixture.Int(80), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
+			other := labtest.Must(elb.CreateLoadBalancer(tx, &elb.CreateLoadBalancerInput{Name: "other", Type: "network", Subnets: w.Subnets})).LoadBalancers[0].LoadBalancerArn
+			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: other, Protocol: "TCP", Port: labtest.Int(80), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
 			return err
 		}},
 		{"ResourceInUse: Target group '" + w.Targets + "' is currently in use by a listener or a rule", func(tx *core.Tx) error {
@@ -189,12 +189,12 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"InvalidConfigurationRequest: You cannot set security groups for load balancer", func(tx *core.Tx) error {
-			bare := fixture.Must(elb.CreateLoadBalancer(tx, &elb.CreateLoadBalancerInput{Name: "bare", Type: "network", Subnets: w.Subnets})).LoadBalancers[0].LoadBalancerArn
+			bare := labtest.Must(elb.CreateLoadBalancer(tx, &elb.CreateLoadBalancerInput{Name: "bare", Type: "network", Subnets: w.Subnets})).LoadBalancers[0].LoadBalancerArn
 			_, err := elb.SetSecurityGroups(tx, &elb.SetSecurityGroupsInput{LoadBalancerArn: bare, SecurityGroups: []string{w.BalancerGroup}})
 			return err
 		}},
 		{"OperationNotPermitted: Load balancer '" + arn + "' cannot be deleted because deletion protection is enabled", func(tx *core.Tx) error {
-			fixture.Must(elb.ModifyLoadBalancerAttributes(tx, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: arn, Attributes: []elb.Attribute{{Key: "deletion_protection.enabled", Value: "true"}}}))
+			labtest.Must(elb.ModifyLoadBalancerAttributes(tx, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: arn, Attributes: []elb.Attribute{{Key: "deletion_protection.enabled", Value: "true"}}}))
 			_, err := elb.DeleteLoadBalancer(tx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: arn})
 			return err
 		}},
@@ -203,7 +203,7 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"ValidationError: Health check interval '4' not between 5 and 300 inclusive", func(tx *core.Tx) error {
-			_, err := elb.ModifyTargetGroup(tx, &elb.ModifyTargetGroupInput{TargetGroupArn: w.Targets, HealthCheckIntervalSeconds: fixture.Int(4)})
+			_, err := elb.ModifyTargetGroup(tx, &elb.ModifyTargetGroupInput{TargetGroupArn: w.Targets, HealthCheckIntervalSeconds: labtest.Int(4)})
 			return err
 		}},
 		{"ValidationError: Health check matcher HTTP code '100' must be within '200-599' inclusive", func(tx *core.Tx) error {
@@ -215,7 +215,7 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"InvalidTarget: The following targets are not in a running state and cannot be registered: '" + id + "'", func(tx *core.Tx) error {
-			fixture.Must(ec2.StopInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}}))
+			labtest.Must(ec2.StopInstances(tx, &ec2.InstancesInput{InstanceIds: []string{id}}))
 			_, err := elb.RegisterTargets(tx, &elb.RegisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: id}}})
 			return err
 		}},
@@ -224,7 +224,7 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"ValidationError: A certificate must be specified for TLS listeners", func(tx *core.Tx) error {
-			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TLS", Port: fixture.Int(443), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
+			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TLS", Port: labtest.Int(443), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
 			return err
 		}},
 		{"InvalidSubnet: VPC " + w.VPC + " has no internet gateway", func(tx *core.Tx) error {

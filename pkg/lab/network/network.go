@@ -90,7 +90,7 @@ func (n *Network) DialFrom(ctx context.Context, client, network, address string)
 	}
 	// The balancer ends TLS itself, so somebody must stand between.
 	near, far := net.Pipe()
-	go func() { _ = n.keys.bridge(far, conn, p) }()
+	go func() { _ = n.keys.bridge(context.WithoutCancel(ctx), far, conn, p) }()
 	return near, nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/elb"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
@@ -22,7 +22,7 @@ import (
 )
 
 // get asks for the page at an address and tells which machine answered.
-func get(t *testing.T, w *fixture.World, client, address string) (string, error) {
+func get(t *testing.T, w *labtest.World, client, address string) (string, error) {
 	t.Helper()
 	c := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -40,7 +40,7 @@ func get(t *testing.T, w *fixture.World, client, address string) (string, error)
 }
 
 // answers asks many times and counts who answered, "" for a failure.
-func answers(t *testing.T, w *fixture.World, ip string) map[string]int {
+func answers(t *testing.T, w *labtest.World, ip string) map[string]int {
 	t.Helper()
 	n := map[string]int{}
 	for range 60 {
@@ -54,7 +54,7 @@ func answers(t *testing.T, w *fixture.World, ip string) map[string]int {
 }
 
 // machines starts one machine in each subnet, each of which says its number.
-func machines(t *testing.T, w *fixture.World, subnets ...string) []string {
+func machines(t *testing.T, w *labtest.World, subnets ...string) []string {
 	t.Helper()
 	var ids []string
 	for _, s := range subnets {
@@ -73,7 +73,7 @@ func reason(t *testing.T, err error) network.Reason {
 }
 
 func TestElasticIPLeadsToHealthyTargets(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	_, err := get(t, w, network.Client, w.IPs[0])
 	require.ErrorContains(t, err, "load balancer site is provisioning")
@@ -97,7 +97,7 @@ func TestElasticIPLeadsToHealthyTargets(t *testing.T) {
 }
 
 func TestZoneWithoutCrossZoneUsesItsOwnTargetsOnly(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	w.Do(func(tx *core.Tx) {
 		tx.Region.LoadBalancers[w.Balancer].Attributes["load_balancing.cross_zone.enabled"] = "false"
@@ -114,7 +114,7 @@ func TestZoneWithoutCrossZoneUsesItsOwnTargetsOnly(t *testing.T) {
 	assert.Equal(t, "unhealthy", w.Health(ids[1]).State)
 	_, err := get(t, w, network.Client, w.IPs[1])
 	assert.Equal(t, network.Unreachable, reason(t, err))
-	w.Core.View(fixture.Region, func(tx *core.Tx) {
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
 		assert.Equal(t, w.IPs[:1], elb.Names(tx, tx.Region.LoadBalancers[w.Balancer]), "its address is withdrawn from the balancer's name")
 	})
 	// The target group's own attribute wins over the balancer's.
@@ -125,7 +125,7 @@ func TestZoneWithoutCrossZoneUsesItsOwnTargetsOnly(t *testing.T) {
 }
 
 func TestUnhealthyTargetTakesConnectionsForAWhileAndAllWhenNoneIsHealthy(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	ids := machines(t, w, w.Subnets[0], w.Subnets[1])
 	w.Register(ids...)
@@ -143,7 +143,7 @@ func TestUnhealthyTargetTakesConnectionsForAWhileAndAllWhenNoneIsHealthy(t *test
 }
 
 func TestDrainingTargetTakesConnectionsForTwoMinutes(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	ids := machines(t, w, w.Subnets[0], w.Subnets[1])
 	w.Register(ids...)
@@ -152,7 +152,7 @@ func TestDrainingTargetTakesConnectionsForTwoMinutes(t *testing.T) {
 	})
 	w.Run(80 * time.Second)
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
+		labtest.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
 	})
 	assert.Equal(t, elb.TargetHealth{State: "draining", Reason: "Target.DeregistrationInProgress", Description: "Target deregistration is in progress"}, w.Health(ids[0]))
 	assert.Len(t, answers(t, w, w.IPs[0]), 2)
@@ -164,7 +164,7 @@ func TestDrainingTargetTakesConnectionsForTwoMinutes(t *testing.T) {
 }
 
 func TestDeadTargetIsNeverRetried(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	ids := machines(t, w, w.Subnets[0], w.Subnets[1])
 	w.Register(ids...)
@@ -182,8 +182,8 @@ func TestSecurityGroupsCountAtEveryConnection(t *testing.T) {
 	const stranger = "192.0.2.99"
 	for _, c := range []struct {
 		name             string
-		balancer, target func(w *fixture.World) []state.Rule
-		egress           func(w *fixture.World) []state.Rule
+		balancer, target func(w *labtest.World) []state.Rule
+		egress           func(w *labtest.World) []state.Rule
 		client           string
 		ok               bool
 	}{
@@ -191,39 +191,39 @@ func TestSecurityGroupsCountAtEveryConnection(t *testing.T) {
 		{name: "another client, open to all", client: stranger, ok: true},
 		{
 			name: "balancer open to one client only", client: stranger,
-			balancer: func(*fixture.World) []state.Rule { return []state.Rule{tcp(80, 80, network.Client+"/32", "")} },
+			balancer: func(*labtest.World) []state.Rule { return []state.Rule{tcp(80, 80, network.Client+"/32", "")} },
 		},
 		{
 			name: "balancer open to that client", client: network.Client, ok: true,
-			balancer: func(*fixture.World) []state.Rule { return []state.Rule{tcp(80, 80, network.Client+"/32", "")} },
+			balancer: func(*labtest.World) []state.Rule { return []state.Rule{tcp(80, 80, network.Client+"/32", "")} },
 		},
 		{
 			name: "balancer open on another port", client: network.Client,
-			balancer: func(*fixture.World) []state.Rule { return []state.Rule{tcp(443, 443, "0.0.0.0/0", "")} },
+			balancer: func(*labtest.World) []state.Rule { return []state.Rule{tcp(443, 443, "0.0.0.0/0", "")} },
 		},
 		{
 			name: "machine sees the client's own address", client: network.Client, ok: true,
-			target: func(*fixture.World) []state.Rule { return []state.Rule{tcp(80, 80, "192.0.2.0/24", "")} },
+			target: func(*labtest.World) []state.Rule { return []state.Rule{tcp(80, 80, "192.0.2.0/24", "")} },
 		},
 		{
 			name: "machine does not see the balancer's address", client: network.Client,
-			target: func(*fixture.World) []state.Rule { return []state.Rule{tcp(80, 80, "10.0.0.0/16", "")} },
+			target: func(*labtest.World) []state.Rule { return []state.Rule{tcp(80, 80, "10.0.0.0/16", "")} },
 		},
 		{
 			name: "machine closed", client: network.Client,
-			target: func(*fixture.World) []state.Rule { return nil },
+			target: func(*labtest.World) []state.Rule { return nil },
 		},
 		{
 			name: "balancer may send to the machine's group", client: network.Client, ok: true,
-			egress: func(w *fixture.World) []state.Rule { return []state.Rule{tcp(80, 80, "", w.MachineGroup)} },
+			egress: func(w *labtest.World) []state.Rule { return []state.Rule{tcp(80, 80, "", w.MachineGroup)} },
 		},
 		{
 			name: "balancer may send to other ports only", client: network.Client,
-			egress: func(w *fixture.World) []state.Rule { return []state.Rule{tcp(8080, 8080, "", w.MachineGroup)} },
+			egress: func(w *labtest.World) []state.Rule { return []state.Rule{tcp(8080, 8080, "", w.MachineGroup)} },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := fixture.New(t)
+			w := labtest.New(t)
 			w.Balance()
 			ids := machines(t, w, w.Subnets[0])
 			w.Register(ids...)
@@ -252,19 +252,19 @@ func TestSecurityGroupsCountAtEveryConnection(t *testing.T) {
 }
 
 func TestInstanceIsReachedByItsPublicAddressAndOpenRulesOnly(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	private := w.Launch(w.Subnets[0])
 	var ip string
-	w.Core.View(fixture.Region, func(tx *core.Tx) { ip = tx.Region.Instances[private].PrivateIP })
+	w.Core.View(labtest.Region, func(tx *core.Tx) { ip = tx.Region.Instances[private].PrivateIP })
 	_, err := get(t, w, network.Client, ip)
 	assert.Equal(t, network.Unknown, reason(t, err), "a private address is nothing on the internet")
 
 	w.Do(func(tx *core.Tx) { tx.Region.Subnets[w.Subnets[0]].PublicOnLaunch = true })
 	public := machines(t, w, w.Subnets[0])[0]
 	var name string
-	w.Core.View(fixture.Region, func(tx *core.Tx) {
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
 		ip = tx.Region.Instances[public].PublicIP
-		name = ec2.PublicDNSName(fixture.Region, ip)
+		name = ec2.PublicDNSName(labtest.Region, ip)
 	})
 	require.NotEmpty(t, ip)
 	_, err = get(t, w, network.Client, ip)
@@ -291,7 +291,7 @@ func TestInstanceIsReachedByItsPublicAddressAndOpenRulesOnly(t *testing.T) {
 }
 
 func TestNamesComeFromTheLabsZonesOnly(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	ids := machines(t, w, w.Subnets[0])
 	w.Register(ids...)
@@ -299,19 +299,19 @@ func TestNamesComeFromTheLabsZonesOnly(t *testing.T) {
 	var dns string
 	w.Do(func(tx *core.Tx) {
 		dns = tx.Region.LoadBalancers[w.Balancer].DNSName
-		zone := fixture.Must(route53.CreateHostedZone(tx, &route53.CreateHostedZoneInput{Name: "hello.example", CallerReference: "1"})).HostedZone.Id
+		zone := labtest.Must(route53.CreateHostedZone(tx, &route53.CreateHostedZoneInput{Name: "hello.example", CallerReference: "1"})).HostedZone.Id
 		var changes []route53.Change
 		for _, r := range []route53.ResourceRecordSet{
-			{Name: "www.hello.example", Type: "A", TTL: fixture.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: w.IPs[0]}, {Value: w.IPs[1]}}},
-			{Name: "cname.hello.example", Type: "CNAME", TTL: fixture.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "www.hello.example"}}},
-			{Name: "alias.hello.example", Type: "A", AliasTarget: &route53.AliasTarget{DNSName: dns, HostedZoneId: "Z2IFOLAFXWLO4F", EvaluateTargetHealth: fixture.No()}},
-			{Name: "*.wild.hello.example", Type: "CNAME", TTL: fixture.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: dns}}},
-			{Name: "loop.hello.example", Type: "CNAME", TTL: fixture.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "loop.hello.example"}}},
-			{Name: "lost.hello.example", Type: "A", TTL: fixture.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "198.51.100.200"}}},
+			{Name: "www.hello.example", Type: "A", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: w.IPs[0]}, {Value: w.IPs[1]}}},
+			{Name: "cname.hello.example", Type: "CNAME", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "www.hello.example"}}},
+			{Name: "alias.hello.example", Type: "A", AliasTarget: &route53.AliasTarget{DNSName: dns, HostedZoneId: "Z2IFOLAFXWLO4F", EvaluateTargetHealth: labtest.No()}},
+			{Name: "*.wild.hello.example", Type: "CNAME", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: dns}}},
+			{Name: "loop.hello.example", Type: "CNAME", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "loop.hello.example"}}},
+			{Name: "lost.hello.example", Type: "A", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "198.51.100.200"}}},
 		} {
 			changes = append(changes, route53.Change{Action: "CREATE", ResourceRecordSet: r})
 		}
-		fixture.Must(route53.ChangeResourceRecordSets(tx, &route53.ChangeResourceRecordSetsInput{HostedZoneId: zone, ChangeBatch: route53.ChangeBatch{Changes: changes}}))
+		labtest.Must(route53.ChangeResourceRecordSets(tx, &route53.ChangeResourceRecordSetsInput{HostedZoneId: zone, ChangeBatch: route53.ChangeBatch{Changes: changes}}))
 	})
 	for _, name := range []string{"www.hello.example", "WWW.Hello.Example.", "cname.hello.example", "alias.hello.example", "a.wild.hello.example", dns} {
 		who, err := get(t, w, network.Client, name)
@@ -328,7 +328,7 @@ func TestNamesComeFromTheLabsZonesOnly(t *testing.T) {
 }
 
 func TestConnectionsLiveUntilTheBalancerEndsThem(t *testing.T) {
-	w := fixture.New(t)
+	w := labtest.New(t)
 	w.Balance()
 	ids := machines(t, w, w.Subnets[0])
 	w.Register(ids...)
@@ -352,7 +352,7 @@ func TestConnectionsLiveUntilTheBalancerEndsThem(t *testing.T) {
 	kept, cut := open(), open()
 	require.True(t, alive(kept))
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
+		labtest.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
 	})
 	w.Run(400 * time.Second)
 	assert.True(t, alive(kept), "without connection termination it lives on after the delay")
@@ -361,7 +361,7 @@ func TestConnectionsLiveUntilTheBalancerEndsThem(t *testing.T) {
 	w.Run(80 * time.Second)
 	w.Do(func(tx *core.Tx) {
 		tx.Region.TargetGroups[w.Targets].Attributes["deregistration_delay.connection_termination.enabled"] = "true"
-		fixture.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
+		labtest.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
 	})
 	w.Run(200 * time.Second)
 	assert.True(t, alive(cut), "within the delay")

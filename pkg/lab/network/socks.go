@@ -125,7 +125,7 @@ func (n *Network) serve(ctx context.Context, c net.Conn) error {
 		return err
 	}
 	if p.tls {
-		return n.keys.bridge(&buffered{Conn: c, r: r}, back, p)
+		return n.keys.bridge(ctx, &buffered{Conn: c, r: r}, back, p)
 	}
 	// What came with the request goes first; then the kernel may copy by itself.
 	if early := r.Buffered(); early > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/elb"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
@@ -29,18 +30,18 @@ const big = 100 << 20
 
 // internet serves a world with one healthy target as www.hello.example and
 // returns the proxy's address.
-func internet(t *testing.T) (w *fixture.World, proxy, machine string) {
+func internet(t *testing.T) (w *labtest.World, proxy, machine string) {
 	t.Helper()
-	w = fixture.New(t)
+	w = labtest.New(t)
 	w.Balance()
 	machine = machines(t, w, w.Subnets[0])[0]
 	w.Register(machine)
 	w.Run(80 * time.Second)
 	w.Do(func(tx *core.Tx) {
-		zone := fixture.Must(route53.CreateHostedZone(tx, &route53.CreateHostedZoneInput{Name: "hello.example", CallerReference: "1"})).HostedZone.Id
-		fixture.Must(route53.ChangeResourceRecordSets(tx, &route53.ChangeResourceRecordSetsInput{HostedZoneId: zone, ChangeBatch: route53.ChangeBatch{Changes: []route53.Change{{
+		zone := labtest.Must(route53.CreateHostedZone(tx, &route53.CreateHostedZoneInput{Name: "hello.example", CallerReference: "1"})).HostedZone.Id
+		labtest.Must(route53.ChangeResourceRecordSets(tx, &route53.ChangeResourceRecordSetsInput{HostedZoneId: zone, ChangeBatch: route53.ChangeBatch{Changes: []route53.Change{{
 			Action: "CREATE", ResourceRecordSet: route53.ResourceRecordSet{
-				Name: "www.hello.example", Type: "A", TTL: fixture.Int(60),
+				Name: "www.hello.example", Type: "A", TTL: labtest.Int(60),
 				ResourceRecords: []route53.ResourceRecord{{Value: w.IPs[0]}, {Value: w.IPs[1]}},
 			},
 		}}}}))
@@ -167,24 +168,16 @@ func TestGarbageEndsTheConnection(t *testing.T) {
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
 		_, err = io.Copy(io.Discard, c)
 		var late net.Error
-		assert.False(t, err != nil && errorsAs(err, &late) && late.Timeout(), "%q keeps the connection", garbage)
+		assert.False(t, errors.As(err, &late) && late.Timeout(), "%q keeps the connection", garbage)
 		_ = c.Close()
 	}
-}
-
-func errorsAs(err error, target *net.Error) bool {
-	e, ok := err.(net.Error) //nolint:errorlint // the connection's own error
-	if ok {
-		*target = e
-	}
-	return ok
 }
 
 func TestTLSListenerEndsTLS(t *testing.T) {
 	w, proxy, machine := internet(t)
 	w.Do(func(tx *core.Tx) {
-		fixture.Must(elb.CreateListener(tx, &elb.CreateListenerInput{
-			LoadBalancerArn: w.Balancer, Protocol: "TLS", Port: fixture.Int(443),
+		labtest.Must(elb.CreateListener(tx, &elb.CreateListenerInput{
+			LoadBalancerArn: w.Balancer, Protocol: "TLS", Port: labtest.Int(443),
 			Certificates:   []elb.Certificate{{CertificateArn: "arn:aws:acm:eu-west-1:111111111111:certificate/1"}},
 			DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}},
 		}))

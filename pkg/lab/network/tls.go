@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -52,9 +53,9 @@ func (k *keys) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
 // bridge ends TLS for a client and goes on to the machine, as a TLS listener does.
-func (k *keys) bridge(client, machine net.Conn, p path) error {
+func (k *keys) bridge(ctx context.Context, client, machine net.Conn, p path) error {
 	outer := tls.Server(client, &tls.Config{GetCertificate: k.certificate, MinVersion: tls.VersionTLS12})
-	if err := outer.Handshake(); err != nil {
+	if err := outer.HandshakeContext(ctx); err != nil {
 		_ = client.Close()
 		_ = machine.Close()
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/build-deploy-chain/chain/pkg/lab"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 )
 
 func record(name, kind string, values ...string) *types.ResourceRecordSet {
@@ -23,7 +23,7 @@ func record(name, kind string, values ...string) *types.ResourceRecordSet {
 
 func TestRecordsByRealClient(t *testing.T) {
 	l := lab.Start(t, func(o *lab.Options) { o.Factor = 100 })
-	c := route53.NewFromConfig(fixture.AWS(t, l.Endpoint()))
+	c := route53.NewFromConfig(labtest.AWS(t, l.Endpoint()))
 	zones, err := c.ListHostedZonesByName(t.Context(), &route53.ListHostedZonesByNameInput{DNSName: aws.String("hello.example")})
 	require.NoError(t, err)
 	require.Len(t, zones.HostedZones, 1)
@@ -40,7 +40,7 @@ func TestRecordsByRealClient(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, types.ChangeStatusPending, out.ChangeInfo.Status)
 	assert.Equal(t, "test", *out.ChangeInfo.Comment)
-	fixture.Eventually(t, "the change is in sync", func() bool {
+	labtest.Eventually(t, "the change is in sync", func() bool {
 		got, err := c.GetChange(t.Context(), &route53.GetChangeInput{Id: out.ChangeInfo.Id})
 		require.NoError(t, err)
 		return got.ChangeInfo.Status == types.ChangeStatusInsync
@@ -87,7 +87,7 @@ func TestRecordsByRealClient(t *testing.T) {
 
 func TestZonesByRealClient(t *testing.T) {
 	l := lab.Start(t)
-	c := route53.NewFromConfig(fixture.AWS(t, l.Endpoint()))
+	c := route53.NewFromConfig(labtest.AWS(t, l.Endpoint()))
 	in := &route53.CreateHostedZoneInput{Name: aws.String("other.example"), CallerReference: aws.String("r1"), HostedZoneConfig: &types.HostedZoneConfig{Comment: aws.String("x")}}
 	made, err := c.CreateHostedZone(t.Context(), in)
 	require.NoError(t, err)

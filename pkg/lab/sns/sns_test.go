@@ -11,12 +11,12 @@ import (
 
 	"github.com/build-deploy-chain/chain/pkg/lab"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
-	"github.com/build-deploy-chain/chain/pkg/lab/internal/fixture"
+	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
 )
 
 func TestTopicsByRealClient(t *testing.T) {
 	l := lab.Start(t)
-	c := sns.NewFromConfig(fixture.AWS(t, l.Endpoint()))
+	c := sns.NewFromConfig(labtest.AWS(t, l.Endpoint()))
 	in := &sns.CreateTopicInput{Name: aws.String("alarms"), Attributes: map[string]string{"DisplayName": "Alarms"}, Tags: []types.Tag{{Key: aws.String("site"), Value: aws.String("web")}}}
 	made, err := c.CreateTopic(t.Context(), in)
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestTopicsByRealClient(t *testing.T) {
 
 	_, err = c.Publish(t.Context(), &sns.PublishInput{TopicArn: arn, Subject: aws.String("s"), Message: aws.String("hello")})
 	require.NoError(t, err)
-	l.Core().View(fixture.Region, func(tx *core.Tx) { assert.Equal(t, "hello", tx.Region.Topics[*arn].Messages[0].Text) })
+	l.Core().View(labtest.Region, func(tx *core.Tx) { assert.Equal(t, "hello", tx.Region.Topics[*arn].Messages[0].Text) })
 	tags, err := c.ListTagsForResource(t.Context(), &sns.ListTagsForResourceInput{ResourceArn: arn})
 	require.NoError(t, err)
 	assert.Equal(t, "web", *tags.Tags[0].Value)
