@@ -52,38 +52,51 @@ func (Service) Step(tx *core.Tx) {
 
 // watch samples one alarm's metric and, at the end of its period, evaluates it.
 func watch(tx *core.Tx, a *state.Alarm) {
-	var m MetricAlarm
-	decode(a.Config, &m)
-	length := max(tx.Scale(time.Duration(number(m.Period, 60))*time.Second), 10*time.Millisecond)
 	if a.PeriodEnd.IsZero() {
-		start(tx, a, length)
+		start(tx, a)
 	}
-	dimensions := map[string]string{}
-	for _, d := range m.Dimensions {
-		dimensions[d.Name] = d.Value
-	}
-	if v, has := measure(tx, m.Namespace, m.MetricName, dimensions); has {
+	// Every change of the world comes by here, so the definition is not decoded each time.
+	namespace, name, dimensions := metricOf(a.Config)
+	if v, has := measure(tx, namespace, name, dimensions); has {
 		sample(&a.Current, v)
 	}
 	if !tx.Due(a.PeriodEnd) {
 		return
 	}
 	if a.Current.Samples == 0 {
-		a.Current = custom(tx, m.Namespace, m.MetricName, dimensions, a.Current.Start, a.PeriodEnd)
+		a.Current = custom(tx, namespace, name, dimensions, a.Current.Start, a.PeriodEnd)
 	}
-	n := int(number(m.EvaluationPeriods, 1))
+	var m MetricAlarm
+	decode(a.Config, &m)
 	a.Points = append(a.Points, a.Current)
-	if over := len(a.Points) - n; over > 0 {
+	if over := len(a.Points) - int(number(m.EvaluationPeriods, 1)); over > 0 {
 		a.Points = slices.Delete(a.Points, 0, over)
 	}
 	value, reason, decided := decide(m, a.Points)
 	if decided {
 		turn(tx, a, value, reason, "")
 	}
-	start(tx, a, length)
+	start(tx, a)
 }
 
-func start(tx *core.Tx, a *state.Alarm, length time.Duration) {
+// metricOf is the metric that a definition names.
+func metricOf(definition map[string]any) (namespace, name string, dimensions map[string]string) {
+	namespace, _ = definition["Namespace"].(string)
+	name, _ = definition["MetricName"].(string)
+	list, _ := definition["Dimensions"].([]any)
+	dimensions = make(map[string]string, len(list))
+	for _, x := range list {
+		d, _ := x.(map[string]any)
+		key, _ := d["Name"].(string)
+		dimensions[key], _ = d["Value"].(string)
+	}
+	return namespace, name, dimensions
+}
+
+// start begins a period.
+func start(tx *core.Tx, a *state.Alarm) {
+	period, _ := a.Config["Period"].(float64)
+	length := max(tx.Scale(time.Duration(period)*time.Second), 10*time.Millisecond)
 	a.Current = state.Point{Start: tx.Now}
 	a.PeriodEnd = tx.Now.Add(length)
 	tx.Wake(a.PeriodEnd)
