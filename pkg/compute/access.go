@@ -16,11 +16,17 @@ type KeyPair struct {
 }
 
 // CreateKeyPair makes an ed25519 key and returns its private half, which EC2
-// does not keep.
+// does not keep. The name MUST be the caller's own: a key that has it already is
+// taken for the result of a call whose answer got lost, and made anew.
 func (c *Client) CreateKeyPair(ctx context.Context, name string, t Tags) (private string, err error) {
-	out, err := c.api.CreateKeyPair(ctx, &ec2.CreateKeyPairInput{
-		KeyName: aws.String(name), KeyType: types.KeyTypeEd25519, TagSpecifications: t.on(types.ResourceTypeKeyPair),
-	})
+	in := &ec2.CreateKeyPairInput{KeyName: aws.String(name), KeyType: types.KeyTypeEd25519, TagSpecifications: t.on(types.ResourceTypeKeyPair)}
+	out, err := c.api.CreateKeyPair(ctx, in)
+	if Code(err) == "InvalidKeyPair.Duplicate" {
+		if err := c.DeleteKeyPair(ctx, name); err != nil {
+			return "", err
+		}
+		out, err = c.api.CreateKeyPair(ctx, in)
+	}
 	if err != nil {
 		return "", fmt.Errorf("create key pair %s: %w", name, err)
 	}
@@ -61,7 +67,9 @@ type Open struct {
 }
 
 // CreateGroup makes a security group that lets in what is open and nothing
-// else. network "" is the default one, as is that of a subnet's id.
+// else, in the network of a subnet; "" is the default network. The name MUST be
+// the caller's own: a group that has it already is taken for the result of a
+// call whose answer got lost.
 func (c *Client) CreateGroup(ctx context.Context, name, purpose, subnet string, t Tags, open ...Open) (id string, err error) {
 	in := &ec2.CreateSecurityGroupInput{
 		GroupName: aws.String(name), Description: aws.String(purpose), TagSpecifications: t.on(types.ResourceTypeSecurityGroup),
@@ -76,11 +84,22 @@ func (c *Client) CreateGroup(ctx context.Context, name, purpose, subnet string, 
 		}
 	}
 	out, err := c.api.CreateSecurityGroup(ctx, in)
-	if err != nil {
+	switch {
+	case Code(err) == "InvalidGroup.Duplicate":
+		there, err := c.groups(ctx, append(t.filters(), filter("group-name", name)))
+		if err != nil {
+			return "", err
+		}
+		if len(there) != 1 {
+			return "", fmt.Errorf("create security group %s: somebody else has one of that name", name)
+		}
+		id = there[0].ID
+	case err != nil:
 		return "", fmt.Errorf("create security group %s: %w", name, err)
+	default:
+		id = aws.ToString(out.GroupId)
 	}
-	id = aws.ToString(out.GroupId)
-	rules := &ec2.AuthorizeSecurityGroupIngressInput{GroupId: out.GroupId}
+	rules := &ec2.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(id)}
 	for _, o := range open {
 		p := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(o.Port), ToPort: aws.Int32(o.Port)}
 		for _, cidr := range o.From {
@@ -107,8 +126,12 @@ func (c *Client) DeleteGroup(ctx context.Context, id string) error {
 
 // Groups are the security groups that have the tags.
 func (c *Client) Groups(ctx context.Context, t Tags) ([]Group, error) {
+	return c.groups(ctx, t.filters())
+}
+
+func (c *Client) groups(ctx context.Context, f []types.Filter) ([]Group, error) {
 	var list []Group
-	for p := ec2.NewDescribeSecurityGroupsPaginator(c.api, &ec2.DescribeSecurityGroupsInput{Filters: t.filters()}); p.HasMorePages(); {
+	for p := ec2.NewDescribeSecurityGroupsPaginator(c.api, &ec2.DescribeSecurityGroupsInput{Filters: f}); p.HasMorePages(); {
 		page, err := p.NextPage(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("describe security groups: %w", err)

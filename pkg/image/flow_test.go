@@ -30,7 +30,9 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab"
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
+	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/template"
@@ -580,4 +582,38 @@ func TestWhatIsAskedBeforeTheFirstWrite(t *testing.T) {
 	assert.ErrorContains(t, err, "debian-99-*")
 	assert.NotContains(t, b.tools.commands, "packer")
 	b.onlyLeft()
+}
+
+// TestCallsThatGoWrong lets each call that changes something have its effect
+// and lose its answer, or be throttled, and answers from the past.
+func TestCallsThatGoWrong(t *testing.T) {
+	calls := []string{
+		"CreateKeyPair", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "RunInstances", "TerminateInstances",
+		"DeleteSecurityGroup", "DeleteKeyPair", "CreateTags",
+	}
+	b := newBench(t)
+	var good []string
+	for i, kind := range []string{core.FaultLostAnswer, core.FaultThrottle} {
+		put(t, b.dir, "puppet/page", "Hello World "+kind+"\n")
+		commit(t, b.dir, kind)
+		for _, c := range calls {
+			_, err := b.lab.Fault(state.Fault{Kind: kind, Match: map[string]string{"service": "ec2", "action": c}, Times: 1})
+			require.NoError(t, err)
+		}
+		r, err := b.bake(b.options())
+		require.NoError(t, err)
+		good = append(good, r.Image)
+		b.onlyLeft(good...)
+		assert.Equal(t, 1, r.Attempt)
+		assert.Equal(t, i+1, b.tools.builds)
+	}
+	for _, c := range []string{"DescribeInstances", "DescribeImages", "DescribeSecurityGroups", "DescribeKeyPairs", "DescribeSnapshots"} {
+		_, err := b.lab.Fault(state.Fault{Kind: core.FaultStale, Match: map[string]string{"service": "ec2", "action": c}, Times: 2})
+		require.NoError(t, err)
+	}
+	put(t, b.dir, "puppet/page", "Hello World, stale\n")
+	commit(t, b.dir, "stale")
+	r, err := b.bake(b.options())
+	require.NoError(t, err)
+	b.onlyLeft(append(good, r.Image)...)
 }

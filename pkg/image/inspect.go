@@ -168,11 +168,20 @@ func (v *visit) start(ctx context.Context) error {
 		return endMachines(ctx, v.run, o, compute.Tags{TagRun: o.Run, TagPurpose: "inspect"}, 0)
 	})
 	token := sha256.Sum256([]byte(id))
-	v.machine, err = c.StartMachine(ctx, compute.Start{
+	start := compute.Start{
 		Image: v.s.image.ID, Type: o.Bake.InstanceType, KeyName: id, SecurityGroups: []string{group}, Subnet: o.Subnet,
 		TerminateOnHalt: true, Token: hex.EncodeToString(token[:])[:32], Tags: t,
 		// Ends itself if nobody else does.
 		UserData: "#!/bin/sh\nsystemd-run --unit=inspection-deadline --on-active=2h /bin/systemctl poweroff\n",
+	}
+	// EC2 may not yet know everywhere what it has just made.
+	until := o.Clock.Now().Add(time.Minute)
+	err = o.Target.Poll.Until(ctx, o.Clock, func(ctx context.Context) (bool, error) {
+		v.machine, err = c.StartMachine(ctx, start)
+		if compute.Missing(err) && o.Clock.Now().Before(until) {
+			return false, nil
+		}
+		return true, err
 	})
 	if err != nil {
 		return err

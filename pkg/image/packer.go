@@ -76,14 +76,21 @@ func runPacker(ctx context.Context, run *pipeline.Run, o Options, s *State) erro
 	if err != nil {
 		return err
 	}
-	i, err := o.Client.Image(ctx, id)
+	until := o.Clock.Now().Add(time.Minute)
+	err = o.Target.Poll.Until(ctx, o.Clock, func(ctx context.Context) (bool, error) {
+		i, err := o.Client.Image(ctx, id)
+		if err != nil || i != nil && i.State == "available" {
+			s.image = i
+			return true, err
+		}
+		if !o.Clock.Now().Before(until) {
+			return true, fmt.Errorf("image %s, which Packer says it made, is not there", id)
+		}
+		return false, nil
+	})
 	if err != nil {
 		return err
 	}
-	if i == nil {
-		return fmt.Errorf("image %s, which Packer says it made, is not there", id)
-	}
-	s.image = i
 	run.Fact("unproven image", id)
 	return nil
 }

@@ -46,6 +46,7 @@ type HeldError struct {
 	Name   string
 	Holder Holder
 	ID     string // of the lock as it was seen: what Break wants
+	Remote string // where it is, for people
 }
 
 // Error names the holder.
@@ -55,7 +56,7 @@ func (e *HeldError) Error() string { return fmt.Sprintf("%s is locked: %s", e.Na
 func (e *HeldError) Next() []string {
 	return []string{
 		"wait for it to end; then the same command again",
-		"mage lock:break " + e.Name + " " + short(e.ID) + "  # only when that run is dead for sure",
+		fmt.Sprintf("git push --force-with-lease=%s%s:%s '%s' :%s%s  # breaks the lock; only when that run is dead for sure", lockRefs, e.Name, e.ID, e.Remote, lockRefs, e.Name),
 	}
 }
 
@@ -113,7 +114,7 @@ func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) 
 			continue
 		}
 		if !t.dead(ctx, *found) {
-			return nil, &HeldError{Name: name, Holder: *found, ID: foundID}
+			return nil, &HeldError{Name: name, Holder: *found, ID: foundID, Remote: withoutPassword(t.o.Remote)}
 		}
 		l.TookOver = found
 	}

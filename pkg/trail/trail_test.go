@@ -388,7 +388,19 @@ func TestALockOfAnotherMachineIsOnlyBroken(t *testing.T) {
 	var held *trail.HeldError
 	require.ErrorAs(t, err, &held)
 	assert.Equal(t, "ci-7", held.Holder.Host)
-	assert.Contains(t, strings.Join(held.Next(), "\n"), "lock:break web/production "+held.ID[:12])
+
+	// The remedy that is shown works as it is.
+	next := held.Next()
+	line, _, _ := strings.Cut(next[len(next)-1], "  #")
+	c := exec.Command("sh", "-c", line)
+	c.Dir = dir
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	_, err = tr.Lock(t.Context(), place.LockName(), trail.Holder{PID: 1 << 30, Machine: "elsewhere", Host: "ci-8"})
+	require.NoError(t, err)
+	_, err = tr.Lock(t.Context(), place.LockName(), trail.Holder{})
+	require.ErrorAs(t, err, &held)
+	assert.Equal(t, "ci-8", held.Holder.Host)
 
 	require.Error(t, tr.Break(t.Context(), place.LockName(), "0123456789ab"))
 	require.NoError(t, tr.Break(t.Context(), place.LockName(), held.ID[:12]))
