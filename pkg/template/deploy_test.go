@@ -43,10 +43,11 @@ type account struct {
 
 func newAccount(t *testing.T) *account {
 	t.Helper()
-	l := lab.Start(t)
+	// PauseTime is 9 s then, long enough for a machine that is busy with other tests.
+	l := lab.Start(t, func(o *lab.Options) { o.Factor = 100 })
 	target := &config.Target{
-		Name: "lab", Account: lab.Account, Region: "eu-west-1", Endpoint: l.Endpoint(), SOCKS: l.SOCKS(), Factor: 1000,
-		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond},
+		Name: "lab", Account: lab.Account, Region: "eu-west-1", Endpoint: l.Endpoint(), SOCKS: l.SOCKS(), Factor: 100,
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 50 * time.Millisecond},
 	}
 	cfg, err := target.AWS(t.Context())
 	require.NoError(t, err)
@@ -187,7 +188,7 @@ func TestTheTemplateComesUpRollsWithoutALossAndGoes(t *testing.T) {
 	_, err = a.cfn.SetStackPolicy(t.Context(), &cloudformation.SetStackPolicyInput{StackName: aws.String(stackName), StackPolicyBody: aws.String(string(policy))})
 	require.NoError(t, err)
 
-	probe := verify.Prober{Dial: a.target.Dial, Domain: "www.hello.example", Addresses: addresses, Rate: 200}.Start(t.Context(), "roll", "key-1", "key-2")
+	probe := verify.Prober{Dial: a.target.Dial, Domain: "www.hello.example", Addresses: addresses, Rate: 30}.Start(t.Context(), "roll", "key-1", "key-2")
 	changes := a.change(cfn.ChangeSetTypeUpdate, "update", a.body(a.image("key-2")), "UPDATE_COMPLETE")
 	result := probe.Stop()
 	require.NoError(t, result.Err())
