@@ -91,6 +91,9 @@ func parse(body string) (*template, error) {
 	if err != nil {
 		return nil, err
 	}
+	if path := null("", root); path != "" {
+		return nil, badFormat("[%s] 'null' values are not allowed in templates", path)
+	}
 	t, err = build(root)
 	if err != nil {
 		return nil, err
@@ -120,7 +123,7 @@ func decode(body string) (map[string]any, error) {
 			at := d.InputOffset()
 			var syntax *json.SyntaxError
 			if errors.As(err, &syntax) {
-				at = syntax.Offset
+				at = syntax.Offset - 1 // the offset is behind the sign that is wrong
 			}
 			line, column := position(body, at)
 			return nil, badFormat("JSON not well-formed. (line %d, column %d)", line, column)
@@ -177,6 +180,36 @@ func numbers(v any) any {
 		return x.String()
 	}
 	return v
+}
+
+// null is the path of the first value that is null; "" for none. An empty
+// section is none: it counts as absent.
+func null(path string, v any) string {
+	switch x := v.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(x)) {
+			if x[k] == nil {
+				if path == "" || k == "Properties" || k == "Metadata" {
+					continue
+				}
+				return path + "/" + k
+			}
+			if p := null(path+"/"+k, x[k]); p != "" {
+				return p
+			}
+		}
+	case []any:
+		for i, y := range x {
+			at := fmt.Sprintf("%s/%d", path, i)
+			if y == nil {
+				return at
+			}
+			if p := null(at, y); p != "" {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // shortForms are the YAML tags and the functions they stand for.
@@ -315,8 +348,8 @@ func build(root map[string]any) (*template, error) {
 		}
 		m, isMap := v.(map[string]any)
 		if !isMap {
-			if v == nil && part.name == "Resources" {
-				break
+			if v == nil {
+				continue
 			}
 			return nil, badFormat("Every %s object must be a map.", part.name)
 		}
