@@ -247,8 +247,8 @@ func (l *Lab) Close() error {
 		if l.socks != nil {
 			_ = l.socks.Close()
 		}
-		l.core.Close()
 		l.wg.Wait()
+		l.core.Close()
 		l.closeErr = l.store.close()
 	})
 	return l.closeErr

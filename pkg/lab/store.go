@@ -70,12 +70,17 @@ func (s *store) load() (*state.World, error) {
 	return w, nil
 }
 
-// save writes a snapshot so that a reader ever sees the old one or the new one, whole.
-func (s *store) save(b []byte) error {
-	if s.file == "" {
-		return nil
+// save writes a snapshot so that a reader ever sees the old one or the new one,
+// whole. A durable one is on the disk when it returns, which costs milliseconds.
+func (s *store) save(b []byte, durable bool) error {
+	if durable {
+		return renameio.WriteFile(s.file, b, 0o600)
 	}
-	return renameio.WriteFile(s.file, b, 0o600)
+	next := s.file + ".next"
+	if err := os.WriteFile(next, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, s.file)
 }
 
 func (s *store) close() error {

@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sort"
@@ -25,12 +26,15 @@ import (
 
 // Options of a Core.
 type Options struct {
-	Clock   clock.Clock                 // nil: clock.System
-	Factor  float64                     // AWS waits are divided by it; 0 means 10
-	Runtime runtime.Runtime             // what machines are made of
-	Save    func(snapshot []byte) error // called with each changed world before a mutating answer; nil: not kept
-	Log     *slog.Logger                // nil: discarded
-	Manual  bool                        // jobs run inline in Settle, nothing runs by itself
+	Clock   clock.Clock     // nil: clock.System
+	Factor  float64         // AWS waits are divided by it; 0 means 10
+	Runtime runtime.Runtime // what machines are made of
+	// Save keeps a changed world; nil: it is not kept. Before a mutating answer it
+	// is durable, so that even a power cut does not take the answer back; what a
+	// step did needs to survive the process only, for steps can be repeated.
+	Save   func(snapshot []byte, durable bool) error
+	Log    *slog.Logger // nil: discarded
+	Manual bool         // jobs run inline in Settle, nothing runs by itself
 }
 
 // A Service is one AWS service of the lab.
@@ -202,9 +206,13 @@ func (c *Core) View(region string, fn func(tx *Tx)) {
 // everything before it changes anything: its error undoes nothing.
 func (c *Core) Do(region string, fn func(tx *Tx) error) error {
 	c.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return ErrClosed // another process may have the state by now
+	}
 	tx := &Tx{World: c.world, Region: c.world.Region(region), Now: c.Now(), RequestID: UUID(), core: c}
 	err := fn(tx)
-	keepErr := c.keep()
+	keepErr := c.keep(true)
 	c.launch()
 	c.mu.Unlock()
 	c.poke()
@@ -214,8 +222,11 @@ func (c *Core) Do(region string, fn func(tx *Tx) error) error {
 	return err
 }
 
+// ErrClosed is what Do returns after Close.
+var ErrClosed = errors.New("the lab is closed")
+
 // keep hands the world to Save if it differs from what was kept last.
-func (c *Core) keep() error {
+func (c *Core) keep(durable bool) error {
 	if c.opts.Save == nil {
 		return nil
 	}
@@ -226,7 +237,7 @@ func (c *Core) keep() error {
 	if string(b) == string(c.last) {
 		return nil
 	}
-	if err := c.opts.Save(b); err != nil {
+	if err := c.opts.Save(b, durable); err != nil {
 		return err
 	}
 	c.last = b
@@ -242,7 +253,7 @@ func (c *Core) poke() {
 
 // launch starts the queued jobs (in manual mode they wait for Settle). Under the lock.
 func (c *Core) launch() {
-	if c.opts.Manual {
+	if c.opts.Manual || c.ctx.Err() != nil {
 		return
 	}
 	q := c.queue
@@ -260,7 +271,7 @@ func (c *Core) perform(j job) {
 	if done != nil && c.ctx.Err() == nil {
 		tx := &Tx{World: c.world, Region: c.world.Region(j.region), Now: c.Now(), core: c}
 		done(tx)
-		if err := c.keep(); err != nil {
+		if err := c.keep(false); err != nil {
 			c.opts.Log.Error("keep the lab's state", "error", err)
 		}
 	}
@@ -274,6 +285,9 @@ func (c *Core) perform(j job) {
 func (c *Core) step() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return time.Time{}
+	}
 	c.next = time.Time{}
 	any := false
 	for range 200 {
@@ -296,7 +310,7 @@ func (c *Core) step() time.Time {
 		any = true
 	}
 	if any {
-		if err := c.keep(); err != nil {
+		if err := c.keep(false); err != nil {
 			c.opts.Log.Error("keep the lab's state", "error", err)
 		}
 	}
@@ -347,5 +361,7 @@ func (c *Core) Settle() time.Time {
 // Close ends steps and jobs and waits for them. Machines stay.
 func (c *Core) Close() {
 	c.stop()
+	c.mu.Lock() // whoever is in Do or a step has launched its jobs once this is had
+	c.mu.Unlock()
 	c.wg.Wait()
 }

@@ -225,7 +225,9 @@ func TerminateInstances(tx *core.Tx, in *InstancesInput) (*TerminateInstancesOut
 func terminating(tx *core.Tx, i *state.Instance) {
 	releasePublic(tx, i)
 	i.Reboot = false
-	tx.Cancel(machineJob(i.ID))
+	if i.State == "pending" { // a boot is worth nothing any more; a save is
+		tx.Cancel(machineJob(i.ID))
+	}
 }
 
 // releasePublic takes the public address away, and frees an Elastic IP.

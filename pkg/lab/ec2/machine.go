@@ -144,6 +144,10 @@ func boot(tx *core.Tx, i *state.Instance) {
 				return
 			}
 			i.State = "running"
+			if i.Died {
+				i.Died = false
+				died(tx, i)
+			}
 			tx.Changed()
 		}
 	})
@@ -230,7 +234,11 @@ func died(tx *core.Tx, i *state.Instance) {
 func Died(tx *core.Tx, id string) {
 	for name := range tx.World.Regions {
 		r := tx.In(name)
-		if i := r.Region.Instances[id]; i != nil && i.State == "running" && !i.Reboot {
+		i := r.Region.Instances[id]
+		if i != nil && i.State == "pending" {
+			i.Died = true
+		}
+		if i != nil && i.State == "running" && !i.Reboot {
 			tx.Log().Info("machine stopped by itself", "instance", id, "then", i.ShutdownBehavior)
 			died(r, i)
 			tx.Changed()

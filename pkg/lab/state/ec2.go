@@ -85,6 +85,7 @@ type Instance struct {
 	InstanceTags                 string `json:",omitempty"` // metadata option, as given
 	Monitoring                   bool
 	EbsOptimized                 bool
+	Died                         bool      // the machine stopped by itself before its start was known to be over
 	RetryAt                      time.Time // when to try again what the runtime could not do
 }
 
