@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,13 +192,53 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 }
 
 func tagGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
-	ids := append([]string{s.image.ID}, s.image.Snapshots...)
-	if err := o.Client.Tag(ctx, ids, compute.Tags{TagState: Good, TagExpires: Never}); err != nil {
+	// EC2 may answer from a moment ago: the tags are set until they are seen on
+	// the image and on all that it consists of.
+	until := o.Clock.Now().Add(time.Minute)
+	err := o.Target.Poll.Until(ctx, o.Clock, func(ctx context.Context) (bool, error) {
+		i, err := o.Client.Image(ctx, s.image.ID)
+		if err != nil {
+			return true, err
+		}
+		if i == nil || len(i.Snapshots) == 0 {
+			return late(o, until, s.image.ID+" and its snapshots")
+		}
+		ids := append([]string{i.ID}, i.Snapshots...)
+		if err := o.Client.Tag(ctx, ids, compute.Tags{TagState: Good, TagExpires: Never}); err != nil {
+			return true, err
+		}
+		seen, err := o.Client.Snapshots(ctx, compute.Tags{TagKey: s.Result.Recipe.Key, TagState: Good})
+		if err != nil {
+			return true, err
+		}
+		for _, id := range i.Snapshots {
+			if !slices.ContainsFunc(seen, func(sn compute.Snapshot) bool { return sn.ID == id }) {
+				return late(o, until, "the tags of "+id)
+			}
+		}
+		if i, err = o.Client.Image(ctx, s.image.ID); err != nil {
+			return true, err
+		}
+		if i == nil || i.Tags[TagState] != Good {
+			return late(o, until, "the tags of "+s.image.ID)
+		}
+		s.image = i
+		return true, nil
+	})
+	if err != nil {
 		return err
 	}
 	s.Result.Image, s.Result.Name = s.image.ID, s.image.Name
 	run.Fact("image", s.image.ID)
 	return nil
+}
+
+// late goes on waiting until the time is over.
+func late(o Options, until time.Time, what string) (bool, error) {
+	if o.Clock.Now().Before(until) {
+		return false, nil
+	}
+	return true, fmt.Errorf("EC2 does not show %s", what)
 }
 
 func writeDown(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
