@@ -44,7 +44,8 @@ const (
 // stack (StackName), logical (LogicalResourceId), image (ImageId), instance
 // (InstanceId or the first of several), group (AutoScalingGroupName) and any
 // top-level text member by its own name. Machines match stack, logical, group,
-// image, type, zone, region, subnet, key, and tag:KEY.
+// image, type, zone, region, subnet, key, template and
+// version (of the launch template), and tag:KEY.
 
 var faultKinds = map[string]string{ // kind -> action it means by itself
 	FaultThrottle: "", FaultError: "", FaultLostAnswer: "", FaultSlow: "", FaultNoCapacity: "", FaultMachine: "", FaultRollback: "",

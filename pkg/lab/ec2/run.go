@@ -330,6 +330,7 @@ func (l *launch) attrs(tx *core.Tx) map[string]string {
 		"image": l.image.ID, "type": l.InstanceType, "zone": l.subnet.AZ, "region": tx.Region.Name, "subnet": l.subnet.ID, "key": l.KeyName,
 		"stack": l.instances["aws:cloudformation:stack-name"], "logical": l.instances["aws:cloudformation:logical-id"],
 		"group": l.instances["aws:autoscaling:groupName"], "image-name": l.image.Name,
+		"template": l.template, "version": l.version,
 	}
 	for k, v := range l.instances {
 		a["tag:"+k] = v
