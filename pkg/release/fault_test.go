@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/lab"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/trail"
@@ -23,7 +24,7 @@ import (
 func up(t *testing.T) (w *world, key string) {
 	t.Helper()
 	w = newWorld(t)
-	_, key = w.page(t, "one")
+	_, key = w.page(t, "Hello World")
 	_, err := w.release(t)
 	require.NoError(t, err)
 	w.forget()
@@ -32,7 +33,7 @@ func up(t *testing.T) (w *world, key string) {
 
 func TestARehearsalThatFailsLeavesProductionAlone(t *testing.T) {
 	w, key := up(t)
-	_, next := w.page(t, "two")
+	_, next := w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-test-*", "version": "2"}, map[string]string{"broken": "true"}, -1)
 	_, err := w.release(t)
 	require.Error(t, err)
@@ -49,7 +50,7 @@ func TestARehearsalThatFailsLeavesProductionAlone(t *testing.T) {
 
 func TestAFaultInProductionOnlyIsRolledBack(t *testing.T) {
 	w, key := up(t)
-	w.page(t, "two")
+	w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
 	s, err := w.release(t)
 	require.Error(t, err)
@@ -77,7 +78,7 @@ func TestAFaultInProductionOnlyIsRolledBack(t *testing.T) {
 
 func TestUsePreviousValueIsNeverSent(t *testing.T) {
 	w, _ := up(t)
-	w.page(t, "two")
+	w.page(t, "Hello World, again")
 	_, err := w.release(t)
 	require.NoError(t, err)
 	var updates int
@@ -131,7 +132,7 @@ func TestCapacityThatSomebodyChangedIsKept(t *testing.T) {
 		return err == nil && len(g.Serving()) == 3 && g.Serving()[2].Health == "healthy"
 	}, 10*time.Second, 10*time.Millisecond)
 
-	_, key := w.page(t, "two")
+	_, key := w.page(t, "Hello World, again")
 	w.forget()
 	st, err := w.release(t)
 	require.NoError(t, err)
@@ -150,7 +151,7 @@ func TestCapacityThatSomebodyChangedIsKept(t *testing.T) {
 
 func TestLostAnswersThrottlingAndStaleReads(t *testing.T) {
 	w := newWorld(t)
-	_, key := w.page(t, "one")
+	_, key := w.page(t, "Hello World")
 	lost := func(before bool) {
 		for _, action := range []string{"CreateChangeSet", "ExecuteChangeSet", "DeleteStack", "SignalResource", "UpdateTerminationProtection", "SetStackPolicy"} {
 			w.fault(t, "lost-answer", map[string]string{"action": action}, map[string]string{"before": fmt.Sprint(before)}, 2)
@@ -162,7 +163,7 @@ func TestLostAnswersThrottlingAndStaleReads(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, key, w.get(t, "/version"))
 
-	_, key = w.page(t, "two")
+	_, key = w.page(t, "Hello World, again")
 	lost(true)
 	lost(false)
 	w.fault(t, "stale", nil, nil, 20)
@@ -178,7 +179,7 @@ func TestLostAnswersThrottlingAndStaleReads(t *testing.T) {
 
 func TestAFailedRollbackIsLedOut(t *testing.T) {
 	w, key := up(t)
-	w.page(t, "two")
+	w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
 	w.fault(t, "rollback-failure", map[string]string{"stack": "web-production"}, nil, 1)
 	_, err := w.release(t)
@@ -195,7 +196,7 @@ func TestAFailedRollbackIsLedOut(t *testing.T) {
 
 func TestAGroupThatCannotLaunchIsCancelled(t *testing.T) {
 	w, key := up(t)
-	w.page(t, "two")
+	w.page(t, "Hello World, again")
 	w.fault(t, "no-capacity", map[string]string{"stack": "web-production"}, nil, -1)
 	_, err := w.release(t)
 	require.Error(t, err)
@@ -207,7 +208,7 @@ func TestAGroupThatCannotLaunchIsCancelled(t *testing.T) {
 
 func TestAHalfMadeProductionIsMadeAgain(t *testing.T) {
 	w := newWorld(t)
-	_, key := w.page(t, "one")
+	_, key := w.page(t, "Hello World")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
 	_, err := w.release(t)
 	require.Error(t, err)
@@ -220,7 +221,7 @@ func TestAHalfMadeProductionIsMadeAgain(t *testing.T) {
 
 func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 	w, first := up(t)
-	_, second := w.page(t, "two")
+	_, second := w.page(t, "Hello World, again")
 	_, err := w.release(t)
 	require.NoError(t, err)
 	require.Equal(t, second, w.get(t, "/version"))
@@ -242,7 +243,7 @@ func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 func TestStoppedAnywhereItGoesOn(t *testing.T) {
 	var steps []string
 	w, _ := up(t)
-	w.page(t, "two")
+	w.page(t, "Hello World, again")
 	_, err := w.run(t, t.Context(), false, 0, func(e pipeline.Event) {
 		if e.Kind == pipeline.Started {
 			steps = append(steps, e.Step)
@@ -264,7 +265,7 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, _ := up(t)
-			_, key := w.page(t, "two")
+			_, key := w.page(t, "Hello World, again")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			hit := false
@@ -302,12 +303,12 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 func BenchmarkTestAndRelease(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
-		w := newWorld(b)
-		w.page(b, "one")
+		w := newWorld(b, func(o *lab.Options) { o.Factor = 1000 })
+		w.page(b, "Hello World")
 		if _, err := w.release(b); err != nil {
 			b.Fatal(err)
 		}
-		w.page(b, "two")
+		w.page(b, "Hello World, again")
 		b.StartTimer()
 		if _, err := w.release(b); err != nil {
 			b.Fatal(err)

@@ -233,7 +233,8 @@ func (s *State) baseline(ctx context.Context) error {
 			return fmt.Errorf("production's image: %w", err)
 		}
 		r.Baseline = &rehearsal.Deployment{
-			Body: s.Live.Body, Parameters: without(s.Live.Parameters, stack.ImageParameter), Image: s.Live.Image(), Key: key, Tags: own(s.Live.Tags),
+			// Capacity is the group's: production is brought to it before it is changed.
+			Body: s.Live.Body, Parameters: s.withCapacity(without(s.Live.Parameters, stack.ImageParameter)), Image: s.Live.Image(), Key: key, Tags: own(s.Live.Tags),
 			Digest: s.Live.Digest(undigested),
 		}
 		return nil

@@ -52,7 +52,9 @@ type call struct {
 
 func newWorld(t testing.TB, options ...func(*lab.Options)) *world {
 	t.Helper()
-	w := &world{l: lab.Start(t, options...), clone: filepath.Join(t.TempDir(), "clone")}
+	// A machine that is busy with other tests must still signal within PauseTime.
+	slow := func(o *lab.Options) { o.Factor = 150 }
+	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(t.TempDir(), "clone")}
 	handler := w.l.Handler()
 	w.proxy = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
