@@ -205,17 +205,16 @@ func (c *Core) View(region string, fn func(tx *Tx)) {
 // Do changes the world under its lock and keeps it before it returns. fn checks
 // everything before it changes anything: its error undoes nothing.
 func (c *Core) Do(region string, fn func(tx *Tx) error) error {
+	defer c.poke()
 	c.mu.Lock()
+	defer c.mu.Unlock() // an action that panics must not take the whole lab along
 	if c.ctx.Err() != nil {
-		c.mu.Unlock()
 		return ErrClosed // another process may have the state by now
 	}
 	tx := &Tx{World: c.world, Region: c.world.Region(region), Now: c.Now(), RequestID: UUID(), core: c}
 	err := fn(tx)
 	keepErr := c.keep(true)
 	c.launch()
-	c.mu.Unlock()
-	c.poke()
 	if err == nil && keepErr != nil {
 		err = fmt.Errorf("keep the lab's state: %w", keepErr)
 	}
