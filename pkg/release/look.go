@@ -157,6 +157,7 @@ func (s *State) see(ctx context.Context) error {
 			if s.Live, err = s.Stack().Read(ctx); err != nil {
 				return err
 			}
+			s.Live.Status = now.Status
 		}
 	}
 	if s.Back != 0 {

@@ -162,13 +162,21 @@ func summary(s types.Stack) Summary {
 	}
 }
 
-// Status is the stack's summary, or ErrAbsent.
+// Status is the stack's summary, or ErrAbsent. A status that nobody knows is
+// looked at again for a while: CloudFormation has got new ones between two others.
 func (s *Stack) Status(ctx context.Context) (Summary, error) {
-	d, err := s.describe(ctx, s.Name)
-	if err != nil {
-		return Summary{}, err
+	for tries := 0; ; tries++ {
+		d, err := s.describe(ctx, s.Name)
+		if err != nil {
+			return Summary{}, err
+		}
+		if _, known := Statuses[string(d.StackStatus)]; known || tries == 20 {
+			return summary(*d), nil
+		}
+		if err := s.o.Clock.Sleep(ctx, s.o.Poll.Max); err != nil {
+			return Summary{}, err
+		}
 	}
-	return summary(*d), nil
 }
 
 // describe is DescribeStacks for one stack, with lost and empty answers asked again.
