@@ -16,7 +16,7 @@ chmod 0440 "$root/etc/sudoers.d/90-admin"
 # cloud-init 22.4 with what an instance is told at its start: name, keys, user
 # data. Without `locale: false` it fails for want of the package locales. Two of
 # its four stages have nothing to do here and are masked below: each costs a
-# start of Python, and sshd waits for the first two.
+# start of Python.
 cat >"$root/etc/cloud/cloud.cfg" <<'CFG'
 users: [default]
 disable_root: true
@@ -24,8 +24,8 @@ ssh_pwauth: false
 preserve_hostname: false
 manage_etc_hosts: false
 locale: false
-ssh_deletekeys: true
-ssh_genkeytypes: [ed25519]
+ssh_deletekeys: false
+ssh_genkeytypes: []
 datasource_list: [NoCloud, None]
 network: {config: disabled}
 cloud_init_modules: [bootcmd, write-files, set_hostname, users-groups, ssh]
@@ -42,27 +42,58 @@ system_info:
   ssh_svcname: ssh
 CFG
 find "$root/etc/cloud/cloud.cfg.d" -type f ! -name 05_logging.cfg -delete
-# The stage that is left out is also the one that notices that this is another
-# instance than the one the disk was saved from.
-mkdir -p "$root/etc/systemd/system/cloud-init.service.d"
-cat >"$root/etc/systemd/system/cloud-init.service.d/instance.conf" <<'UNIT'
+# The package's unit holds up the whole boot until Python is through. Keys and
+# name of a machine are on its disk before it boots, so nothing has to wait. The
+# stage that is left out is also the one that notices that this is another
+# instance than the one the disk was saved from: hence the rm.
+cat >"$root/etc/systemd/system/cloud-init.service" <<'UNIT'
+[Unit]
+Description=Initial cloud-init job
+Before=network-online.target
+
 [Service]
+Type=oneshot
 ExecStartPre=/bin/rm -f /var/lib/cloud/instance
+ExecStart=/usr/bin/cloud-init init
+RemainAfterExit=yes
+TimeoutSec=0
+Nice=10
+StandardOutput=journal+console
+
+[Install]
+WantedBy=cloud-init.target
 UNIT
+mkdir -p "$root/etc/systemd/system/cloud-final.service.d" "$root/etc/systemd/system/ssh.service.d"
+printf '[Service]\nNice=10\n' >"$root/etc/systemd/system/cloud-final.service.d/nice.conf"
+# A login that comes before this is refused.
+printf '[Unit]\nAfter=systemd-user-sessions.service\n' >"$root/etc/systemd/system/ssh.service.d/login.conf"
 # The generator shall not search for a metadata service first.
 printf 'policy: enabled\n' >"$root/etc/cloud/ds-identify.cfg"
 
-# Debian's sshd does not make missing host keys, and an image carries none.
+# Debian's sshd does not make missing host keys, and an image carries none; one
+# saved as it was shall not share its keys with what is started from it.
+cat >"$root/usr/local/sbin/ssh-hostkey" <<'SCRIPT'
+#!/bin/sh
+# Makes the SSH host key of a new instance.
+set -eu
+seed=/var/lib/cloud/seed/nocloud/meta-data
+mark=/var/lib/cloud/hostkey
+instance=$(cat "$seed" 2>/dev/null | md5sum)
+if [ -e /etc/ssh/ssh_host_ed25519_key ] && [ "$(cat "$mark" 2>/dev/null)" = "$instance" ]; then exit; fi
+rm -f /etc/ssh/ssh_host_*
+ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+mkdir -p "${mark%/*}"
+echo "$instance" >"$mark"
+SCRIPT
+chmod 0755 "$root/usr/local/sbin/ssh-hostkey"
 cat >"$root/etc/systemd/system/ssh-hostkey.service" <<'UNIT'
 [Unit]
-Description=Make the SSH host key that the image does not carry
-ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-After=cloud-init.service
+Description=Make the SSH host key of a new instance
 Before=ssh.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+ExecStart=/usr/local/sbin/ssh-hostkey
 RemainAfterExit=yes
 
 [Install]

@@ -278,7 +278,7 @@ func asTimeout(err error) bool {
 }
 
 func (s *suite) slowBoot(t *testing.T) {
-	delay := min(2*time.Second, s.Patience/10)
+	delay := s.Patience / 10
 	begin := time.Now()
 	st := s.start(t, "i-slow", web, runtime.Fault{BootDelay: delay})
 	assert.Equal(t, runtime.Running, st.State)
