@@ -72,7 +72,7 @@ printf 'policy: enabled\n' >"$root/etc/cloud/ds-identify.cfg"
 
 # Debian's sshd does not make missing host keys, and an image carries none; one
 # saved as it was shall not share its keys with what is started from it.
-cat >"$root/usr/local/sbin/ssh-hostkey" <<'SCRIPT'
+cat >"$root/usr/local/sbin/ssh-host-key" <<'SCRIPT'
 #!/bin/sh
 # Makes the SSH host key of a new instance.
 set -eu
@@ -85,22 +85,22 @@ ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
 mkdir -p "${mark%/*}"
 echo "$instance" >"$mark"
 SCRIPT
-chmod 0755 "$root/usr/local/sbin/ssh-hostkey"
-cat >"$root/etc/systemd/system/ssh-hostkey.service" <<'UNIT'
+chmod 0755 "$root/usr/local/sbin/ssh-host-key"
+cat >"$root/etc/systemd/system/ssh-host-key.service" <<'UNIT'
 [Unit]
 Description=Make the SSH host key of a new instance
 Before=ssh.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/local/sbin/ssh-hostkey
+ExecStart=/usr/local/sbin/ssh-host-key
 RemainAfterExit=yes
 
 [Install]
 WantedBy=ssh.service
 UNIT
 rm -f "$root"/etc/ssh/ssh_host_*
-chroot "$root" systemctl -q enable ssh-hostkey.service ssh.service
+chroot "$root" systemctl -q enable ssh-host-key.service ssh.service
 
 # A machine lives minutes: nothing shall take apt's lock or the disk meanwhile.
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer \

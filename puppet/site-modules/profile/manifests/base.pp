@@ -11,7 +11,8 @@ class profile::base {
   }
 
   # The image holds no host keys. cloud-init makes them where it has a data
-  # source; this unit makes one where nobody else did, before sshd needs it.
+  # source, early in the boot; this unit makes one where nobody else did, before
+  # sshd needs it. It does not wait for cloud-init, nor does sshd because of it.
   file { '/etc/systemd/system/ssh-host-key.service':
     ensure => file,
     owner  => 'root',
