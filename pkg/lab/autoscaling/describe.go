@@ -11,7 +11,7 @@ import (
 
 // DescribeAutoScalingGroups lists groups in the order of their names; names that do not exist are left out.
 func DescribeAutoScalingGroups(tx *core.Tx, in *DescribeAutoScalingGroupsInput) (*DescribeAutoScalingGroupsOutput, error) {
-	var found []AutoScalingGroup
+	var found []Group
 	for _, name := range sortedKeys(tx.Region.Groups) {
 		g := tx.Region.Groups[name]
 		if len(in.AutoScalingGroupNames) > 0 && !slices.Contains(in.AutoScalingGroupNames, name) {
@@ -25,7 +25,7 @@ func DescribeAutoScalingGroups(tx *core.Tx, in *DescribeAutoScalingGroupsInput) 
 			found = append(found, describe(tx, g))
 		}
 	}
-	page, next, err := wire.Page(found, func(g AutoScalingGroup) string { return g.AutoScalingGroupName }, in.MaxRecords, 100, in.NextToken)
+	page, next, err := wire.Page(found, func(g Group) string { return g.AutoScalingGroupName }, in.MaxRecords, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +57,8 @@ func tagged(g *state.Group, filters []Filter) (bool, error) {
 	return true, nil
 }
 
-func describe(tx *core.Tx, g *state.Group) AutoScalingGroup {
-	out := AutoScalingGroup{
+func describe(tx *core.Tx, g *state.Group) Group {
+	out := Group{
 		AutoScalingGroupName: g.Name, AutoScalingGroupARN: g.ARN,
 		LaunchTemplate: specification(tx, g.LaunchTemplate, g.LaunchTemplateVersion),
 		MinSize:        g.Min, MaxSize: g.Max, DesiredCapacity: g.Desired, DefaultCooldown: int64(g.Cooldown.Seconds()),
@@ -104,20 +104,20 @@ func specification(tx *core.Tx, id, version string) *LaunchTemplateSpecification
 
 // DescribeAutoScalingInstances lists instances of all groups; ids that do not exist are left out.
 func DescribeAutoScalingInstances(tx *core.Tx, in *DescribeAutoScalingInstancesInput) (*DescribeAutoScalingInstancesOutput, error) {
-	var found []AutoScalingInstanceDetails
+	var found []InstanceDetails
 	for _, name := range sortedKeys(tx.Region.Groups) {
 		for _, i := range describe(tx, tx.Region.Groups[name]).Instances {
 			if len(in.InstanceIds) > 0 && !slices.Contains(in.InstanceIds, i.InstanceId) {
 				continue
 			}
-			found = append(found, AutoScalingInstanceDetails{
+			found = append(found, InstanceDetails{
 				InstanceId: i.InstanceId, InstanceType: i.InstanceType, AutoScalingGroupName: name, AvailabilityZone: i.AvailabilityZone,
 				LifecycleState: i.LifecycleState, HealthStatus: strings.ToUpper(i.HealthStatus), LaunchTemplate: i.LaunchTemplate,
 				ImageId: i.ImageId, ProtectedFromScaleIn: i.ProtectedFromScaleIn,
 			})
 		}
 	}
-	page, next, err := wire.Page(found, func(i AutoScalingInstanceDetails) string { return i.InstanceId }, in.MaxRecords, 50, in.NextToken)
+	page, next, err := wire.Page(found, func(i InstanceDetails) string { return i.InstanceId }, in.MaxRecords, 50, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -22,9 +22,9 @@ import (
 )
 
 // group is the group as the API describes it.
-func group(w *labtest.World) autoscaling.AutoScalingGroup {
+func group(w *labtest.World) autoscaling.Group {
 	w.Helper()
-	var g autoscaling.AutoScalingGroup
+	var g autoscaling.Group
 	w.Core.View(labtest.Region, func(tx *core.Tx) {
 		out := labtest.Must(autoscaling.DescribeAutoScalingGroups(tx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{"site"}}))
 		if len(out.AutoScalingGroups) > 0 {
@@ -119,7 +119,7 @@ func TestTerminatedInstanceServesThroughDrainingAndHook(t *testing.T) {
 	})
 	w.Group(1, 2, 8, func(in *autoscaling.CreateAutoScalingGroupInput) {
 		in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
-			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: labtest.Int(180), DefaultResult: "CONTINUE",
+			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: new(int64(180)), DefaultResult: "CONTINUE",
 		}}
 	})
 	w.Run(90 * time.Second)
@@ -168,7 +168,7 @@ func TestEveryWaitGoesOnAfterAKill(t *testing.T) {
 	})
 	w.Group(1, 2, 8, func(in *autoscaling.CreateAutoScalingGroupInput) {
 		in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
-			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: labtest.Int(180), DefaultResult: "CONTINUE",
+			LifecycleHookName: "drain", LifecycleTransition: "autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout: new(int64(180)), DefaultResult: "CONTINUE",
 		}}
 	})
 	kill := func(d time.Duration) {
@@ -203,7 +203,7 @@ func TestHookEndsByItsResult(t *testing.T) {
 			w.MakeTemplate()
 			w.Group(1, 1, 2, func(in *autoscaling.CreateAutoScalingGroupInput) {
 				in.LifecycleHookSpecificationList = []autoscaling.LifecycleHookSpecification{{
-					LifecycleHookName: "up", LifecycleTransition: "autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout: labtest.Int(300),
+					LifecycleHookName: "up", LifecycleTransition: "autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout: new(int64(300)),
 				}}
 			})
 			assert.Equal(t, map[string]int{"Pending:Wait": 1}, inState(w))
@@ -280,7 +280,7 @@ func TestUnhealthyInstancesAreReplaced(t *testing.T) {
 			w.Balance()
 			w.MakeTemplate()
 			w.Group(1, 2, 4, func(in *autoscaling.CreateAutoScalingGroupInput) {
-				in.HealthCheckType, in.HealthCheckGracePeriod = c.kind, labtest.Int(60)
+				in.HealthCheckType, in.HealthCheckGracePeriod = c.kind, new(int64(60))
 			})
 			w.Run(90 * time.Second)
 			id := ids(w)[0]
@@ -430,19 +430,19 @@ func TestBadInput(t *testing.T) {
 	w.Do(func(tx *core.Tx) {
 		for want, call := range map[string]func() error{
 			"ValidationError: Max bound, 1, must be greater than or equal to min bound, 2": func() error {
-				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", MinSize: labtest.Int(2), MaxSize: labtest.Int(1)})
+				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", MinSize: new(int64(2)), MaxSize: new(int64(1))})
 				return err
 			},
 			"ValidationError: Desired capacity:9 must be between the specified min size:1 and max size:2": func() error {
-				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", DesiredCapacity: labtest.Int(9)})
+				_, err := autoscaling.UpdateAutoScalingGroup(tx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: "site", DesiredCapacity: new(int64(9))})
 				return err
 			},
 			"ValidationError: New SetDesiredCapacity value 3 is above max value 2 for the AutoScalingGroup.": func() error {
-				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "site", DesiredCapacity: labtest.Int(3)})
+				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "site", DesiredCapacity: new(int64(3))})
 				return err
 			},
 			"ValidationError: AutoScalingGroup name not found - AutoScalingGroup 'nope' not found": func() error {
-				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "nope", DesiredCapacity: labtest.Int(1)})
+				_, err := autoscaling.SetDesiredCapacity(tx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: "nope", DesiredCapacity: new(int64(1))})
 				return err
 			},
 			"ValidationError: Provided Target Groups may not be valid. Please ensure they exist and try again.": func() error {

@@ -107,12 +107,12 @@ type DescribeAutoScalingGroupsInput struct {
 
 // DescribeAutoScalingGroupsOutput is one page.
 type DescribeAutoScalingGroupsOutput struct {
-	AutoScalingGroups []AutoScalingGroup
+	AutoScalingGroups []Group
 	NextToken         string
 }
 
-// AutoScalingGroup as the API describes it.
-type AutoScalingGroup struct {
+// Group as the API describes it.
+type Group struct {
 	AutoScalingGroupName             string
 	AutoScalingGroupARN              string
 	LaunchTemplate                   *LaunchTemplateSpecification
@@ -170,12 +170,12 @@ type DescribeAutoScalingInstancesInput struct {
 
 // DescribeAutoScalingInstancesOutput is one page.
 type DescribeAutoScalingInstancesOutput struct {
-	AutoScalingInstances []AutoScalingInstanceDetails
+	AutoScalingInstances []InstanceDetails
 	NextToken            string
 }
 
-// AutoScalingInstanceDetails is an instance with its group's name.
-type AutoScalingInstanceDetails struct {
+// InstanceDetails is an instance with its group's name.
+type InstanceDetails struct {
 	InstanceId           string
 	InstanceType         string
 	AutoScalingGroupName string

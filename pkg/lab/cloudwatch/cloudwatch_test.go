@@ -28,8 +28,8 @@ func watched(t *testing.T, changes ...func(*cloudwatch.PutMetricAlarmInput)) (w 
 	w.Register(machine)
 	w.Run(60 * time.Second)
 	in := &cloudwatch.PutMetricAlarmInput{
-		AlarmName: "none", Namespace: "AWS/NetworkELB", MetricName: "HealthyHostCount", Statistic: "Minimum", Period: labtest.Int(60),
-		EvaluationPeriods: labtest.Int(2), Threshold: new(float64), ComparisonOperator: "LessThanThreshold", TreatMissingData: "breaching",
+		AlarmName: "none", Namespace: "AWS/NetworkELB", MetricName: "HealthyHostCount", Statistic: "Minimum", Period: new(int64(60)),
+		EvaluationPeriods: new(int64(2)), Threshold: new(float64), ComparisonOperator: "LessThanThreshold", TreatMissingData: "breaching",
 		AlarmActions: []string{"arn:aws:sns:eu-west-1:111111111111:alarms"},
 		Dimensions: []cloudwatch.Dimension{
 			{Name: "LoadBalancer", Value: after(w.Balancer, "loadbalancer/")}, {Name: "TargetGroup", Value: "targetgroup/" + after(w.Targets, "targetgroup/")},
@@ -112,8 +112,8 @@ func TestGroupMetricsNeedToBeCollected(t *testing.T) {
 	threshold := 2.0
 	w.Do(func(tx *core.Tx) {
 		labtest.Must(cloudwatch.PutMetricAlarm(tx, &cloudwatch.PutMetricAlarmInput{
-			AlarmName: "few", Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Statistic: "Minimum", Period: labtest.Int(60),
-			EvaluationPeriods: labtest.Int(1), Threshold: &threshold, ComparisonOperator: "LessThanThreshold",
+			AlarmName: "few", Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Statistic: "Minimum", Period: new(int64(60)),
+			EvaluationPeriods: new(int64(1)), Threshold: &threshold, ComparisonOperator: "LessThanThreshold",
 			Dimensions: []cloudwatch.Dimension{{Name: "AutoScalingGroupName", Value: "site"}},
 		}))
 	})

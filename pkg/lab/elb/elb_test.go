@@ -100,10 +100,10 @@ func TestTCPProbeWantsAConnectionOnly(t *testing.T) {
 func TestDefaultsAreTheNetworkLoadBalancers(t *testing.T) {
 	w := labtest.New(t)
 	w.Do(func(tx *core.Tx) {
-		tg := labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "d", Protocol: "TCP", Port: labtest.Int(80), VpcId: w.VPC})).TargetGroups[0]
+		tg := labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "d", Protocol: "TCP", Port: new(int64(80)), VpcId: w.VPC})).TargetGroups[0]
 		assert.Equal(t, []any{"TCP", "traffic-port", int64(30), int64(10), int64(5), int64(2), ""},
 			[]any{tg.HealthCheckProtocol, tg.HealthCheckPort, tg.HealthCheckIntervalSeconds, tg.HealthCheckTimeoutSeconds, tg.HealthyThresholdCount, tg.UnhealthyThresholdCount, tg.HealthCheckPath})
-		tg = labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "h", Protocol: "TCP", Port: labtest.Int(80), VpcId: w.VPC, HealthCheckProtocol: "HTTP"})).TargetGroups[0]
+		tg = labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "h", Protocol: "TCP", Port: new(int64(80)), VpcId: w.VPC, HealthCheckProtocol: "HTTP"})).TargetGroups[0]
 		assert.Equal(t, []any{"/", "200-399", int64(6)}, []any{tg.HealthCheckPath, tg.Matcher.HttpCode, tg.HealthCheckTimeoutSeconds})
 		found := map[string]string{}
 		for _, a := range labtest.Must(elb.DescribeTargetGroupAttributes(tx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: tg.TargetGroupArn})).Attributes {
@@ -175,13 +175,13 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"DuplicateListener: A listener already exists on this port for this load balancer '" + arn + "'", func(tx *core.Tx) error {
-			tg := labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "two", Protocol: "TCP", Port: labtest.Int(80), VpcId: w.VPC})).TargetGroups[0].TargetGroupArn
-			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TCP", Port: labtest.Int(80), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: tg}}})
+			tg := labtest.Must(elb.CreateTargetGroup(tx, &elb.CreateTargetGroupInput{Name: "two", Protocol: "TCP", Port: new(int64(80)), VpcId: w.VPC})).TargetGroups[0].TargetGroupArn
+			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TCP", Port: new(int64(80)), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: tg}}})
 			return err
 		}},
 		{"TargetGroupAssociationLimit: The following target groups cannot be associated with more than one load balancer: " + w.Targets, func(tx *core.Tx) error {
 			other := labtest.Must(elb.CreateLoadBalancer(tx, &elb.CreateLoadBalancerInput{Name: "other", Type: "network", Subnets: w.Subnets})).LoadBalancers[0].LoadBalancerArn
-			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: other, Protocol: "TCP", Port: labtest.Int(80), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
+			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: other, Protocol: "TCP", Port: new(int64(80)), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
 			return err
 		}},
 		{"ResourceInUse: Target group '" + w.Targets + "' is currently in use by a listener or a rule", func(tx *core.Tx) error {
@@ -203,7 +203,7 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"ValidationError: Health check interval '4' not between 5 and 300 inclusive", func(tx *core.Tx) error {
-			_, err := elb.ModifyTargetGroup(tx, &elb.ModifyTargetGroupInput{TargetGroupArn: w.Targets, HealthCheckIntervalSeconds: labtest.Int(4)})
+			_, err := elb.ModifyTargetGroup(tx, &elb.ModifyTargetGroupInput{TargetGroupArn: w.Targets, HealthCheckIntervalSeconds: new(int64(4))})
 			return err
 		}},
 		{"ValidationError: Health check matcher HTTP code '100' must be within '200-599' inclusive", func(tx *core.Tx) error {
@@ -224,7 +224,7 @@ func TestBadInput(t *testing.T) {
 			return err
 		}},
 		{"ValidationError: A certificate must be specified for TLS listeners", func(tx *core.Tx) error {
-			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TLS", Port: labtest.Int(443), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
+			_, err := elb.CreateListener(tx, &elb.CreateListenerInput{LoadBalancerArn: arn, Protocol: "TLS", Port: new(int64(443)), DefaultActions: []elb.Action{{Type: "forward", TargetGroupArn: w.Targets}}})
 			return err
 		}},
 		{"InvalidSubnet: VPC " + w.VPC + " has no internet gateway", func(tx *core.Tx) error {

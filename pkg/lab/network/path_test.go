@@ -302,12 +302,12 @@ func TestNamesComeFromTheLabsZonesOnly(t *testing.T) {
 		zone := labtest.Must(route53.CreateHostedZone(tx, &route53.CreateHostedZoneInput{Name: "hello.example", CallerReference: "1"})).HostedZone.Id
 		var changes []route53.Change
 		for _, r := range []route53.ResourceRecordSet{
-			{Name: "www.hello.example", Type: "A", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: w.IPs[0]}, {Value: w.IPs[1]}}},
-			{Name: "cname.hello.example", Type: "CNAME", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "www.hello.example"}}},
+			{Name: "www.hello.example", Type: "A", TTL: new(int64(60)), ResourceRecords: []route53.ResourceRecord{{Value: w.IPs[0]}, {Value: w.IPs[1]}}},
+			{Name: "cname.hello.example", Type: "CNAME", TTL: new(int64(60)), ResourceRecords: []route53.ResourceRecord{{Value: "www.hello.example"}}},
 			{Name: "alias.hello.example", Type: "A", AliasTarget: &route53.AliasTarget{DNSName: dns, HostedZoneId: "Z2IFOLAFXWLO4F", EvaluateTargetHealth: labtest.No()}},
-			{Name: "*.wild.hello.example", Type: "CNAME", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: dns}}},
-			{Name: "loop.hello.example", Type: "CNAME", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "loop.hello.example"}}},
-			{Name: "lost.hello.example", Type: "A", TTL: labtest.Int(60), ResourceRecords: []route53.ResourceRecord{{Value: "198.51.100.200"}}},
+			{Name: "*.wild.hello.example", Type: "CNAME", TTL: new(int64(60)), ResourceRecords: []route53.ResourceRecord{{Value: dns}}},
+			{Name: "loop.hello.example", Type: "CNAME", TTL: new(int64(60)), ResourceRecords: []route53.ResourceRecord{{Value: "loop.hello.example"}}},
+			{Name: "lost.hello.example", Type: "A", TTL: new(int64(60)), ResourceRecords: []route53.ResourceRecord{{Value: "198.51.100.200"}}},
 		} {
 			changes = append(changes, route53.Change{Action: "CREATE", ResourceRecordSet: r})
 		}

@@ -172,8 +172,12 @@ func loginByName(r *bufio.Reader, w io.Writer) (string, error) {
 	if _, err := w.Write([]byte{socks5, userPassword}); err != nil {
 		return "", err
 	}
-	if v, err := r.ReadByte(); err != nil || v != 1 {
-		return "", fmt.Errorf("a client's login: version %d (%v)", v, err)
+	version, err := r.ReadByte()
+	if err != nil {
+		return "", fmt.Errorf("a client's login: %w", err)
+	}
+	if version != 1 {
+		return "", fmt.Errorf("a client's login: version %d, not 1", version)
 	}
 	user, err := text(r)
 	if err != nil {
