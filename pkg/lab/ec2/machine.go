@@ -94,6 +94,11 @@ func stepInstance(tx *core.Tx, i *state.Instance) {
 		}
 		id := i.ID
 		tx.Go(machineJob(id), func(ctx context.Context) func(*core.Tx) {
+			// The system is shut down before the machine goes: requests under way are
+			// answered. One that cannot be stopped goes all the same.
+			if err := tx.Runtime().Stop(ctx, id); err != nil {
+				tx.Log().Debug("shut down before it goes", "instance", id, "error", err)
+			}
 			err := tx.Runtime().Remove(ctx, id)
 			return func(tx *core.Tx) { removed(tx, id, err) }
 		})

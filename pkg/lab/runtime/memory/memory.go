@@ -310,6 +310,9 @@ func (r *Runtime) Stop(ctx context.Context, id string) error {
 		return nil
 	}
 	m.say("shutdown")
+	if m.web != nil {
+		m.web.shutdown()
+	}
 	r.down(m)
 	return r.keep()
 }

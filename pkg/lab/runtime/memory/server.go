@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // server is the network side of one running machine: an HTTP server whose
@@ -96,6 +98,29 @@ func (s *server) banner(line string) (net.Conn, error) {
 	return near, nil
 }
 
+// grace is how long a web server that is told to stop may take for its answers.
+const grace = time.Second
+
+// shutdown refuses new connections, lets requests under way be answered, and
+// then cuts what is left, as a web server does when its system shuts down. It
+// returns at once.
+func (s *server) shutdown() {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.ended = true
+	close(s.done)
+	s.mu.Unlock()
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		_ = s.http.Shutdown(ctx) // what is not done by then is cut
+		s.cut()
+	}()
+}
+
 // close cuts every connection and refuses new ones.
 func (s *server) close() {
 	s.mu.Lock()
@@ -105,6 +130,12 @@ func (s *server) close() {
 	}
 	s.ended = true
 	close(s.done)
+	s.mu.Unlock()
+	s.cut()
+}
+
+func (s *server) cut() {
+	s.mu.Lock()
 	for c := range s.conns {
 		_ = c.UnixConn.Close()
 	}
