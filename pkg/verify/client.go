@@ -64,6 +64,17 @@ func (c *conn) closed(now time.Time) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
+// errUnanswered is a request of which no byte of an answer came.
+var errUnanswered = errors.New("no answer")
+
+// ended tells whether a server ended a kept connection just as the next request
+// was on its way: nothing of an answer came, and not for want of time. Every
+// HTTP client then asks again on another connection (RFC 9112, 9.3.1), so a user
+// sees nothing of it.
+func ended(err error) bool {
+	return errors.Is(err, errUnanswered) && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // get asks for a path. close says that the connection is not kept.
 func (c *client) get(ctx context.Context, cn *conn, host, path string, last bool) (status int, body string, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(c.clock.Now()) })
@@ -76,7 +87,10 @@ func (c *client) get(ctx context.Context, cn *conn, host, path string, last bool
 	req.Close = last
 	req.Header.Set("User-Agent", "chain-verify")
 	if err := req.Write(cn); err != nil {
-		return 0, "", fmt.Errorf("send: %w", err)
+		return 0, "", fmt.Errorf("send: %w: %w", errUnanswered, err)
+	}
+	if _, err := cn.r.Peek(1); err != nil {
+		return 0, "", fmt.Errorf("read the answer: %w: %w", errUnanswered, err)
 	}
 	resp, err := http.ReadResponse(cn.r, req)
 	if err != nil {

@@ -281,7 +281,19 @@ func (b *Probe) keep(ctx context.Context, n int) {
 			_ = cn.Close()
 			cn = nil
 		}
+		used := cn != nil
 		good := b.measure(ctx, addr+" (kept)", path, func(ctx context.Context) (int, string, error) {
+			if used {
+				status, body, err := b.h.get(ctx, cn, b.p.Domain, path, false)
+				if !ended(err) {
+					return status, body, err
+				}
+				b.mu.Lock()
+				b.closed++
+				b.mu.Unlock()
+				_ = cn.Close()
+				cn = nil
+			}
 			if cn == nil {
 				var err error
 				if cn, err = b.h.open(ctx, addr); err != nil {
