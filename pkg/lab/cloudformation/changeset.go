@@ -126,7 +126,7 @@ func CreateChangeSet(tx *core.Tx, in *CreateChangeSetInput) (*CreateChangeSetOut
 	if st == nil {
 		st = newStack(tx, in.StackName, "")
 		e := &engine{tx: tx, st: st, op: &state.StackOperation{ID: core.UUID(), Token: in.ClientToken}}
-		e.status("REVIEW_IN_PROGRESS", "User Initiated")
+		e.status("REVIEW_IN_PROGRESS", userInitiated)
 	}
 	cs := &state.ChangeSet{
 		ID:   tx.ARN("cloudformation", "changeSet/"+in.ChangeSetName+"/"+core.UUID()),

@@ -77,8 +77,8 @@ func TestChangeSetOfANewImage(t *testing.T) {
 	assert.Contains(t, full.Changes[0].ResourceChange.AfterContext, "{{changeSet:KNOWN_AFTER_APPLY}}")
 	must(w, cloudformation.ExecuteChangeSet, &cloudformation.ExecuteChangeSetInput{ChangeSetName: "c", StackName: "web", ClientRequestToken: "go-2"})
 	assert.Equal(t, "EXECUTE_IN_PROGRESS", must(w, cloudformation.DescribeChangeSet, &cloudformation.DescribeChangeSetInput{ChangeSetName: cs.ChangeSetId}).ExecutionStatus)
-	w.signalling("web", "UPDATE_COMPLETE")
-	assert.Equal(t, []string{"new", "new"}, w.images("web"))
+	w.signalling("UPDATE_COMPLETE")
+	assert.Equal(t, []string{"new", "new"}, w.images())
 	assert.Equal(t, "EXECUTE_COMPLETE", must(w, cloudformation.DescribeChangeSet, &cloudformation.DescribeChangeSetInput{ChangeSetName: cs.ChangeSetId}).ExecutionStatus)
 }
 

@@ -189,9 +189,7 @@ func (c *comparison) resource(def *resource) *state.ResourceChange {
 func (c *comparison) property(ch *state.ResourceChange, kind *schema.Type, name string, static bool, expression, before, after any) {
 	var moved []reference
 	var parameters []string
-	visited := map[string]bool{}
-	var condition func(string) error
-	found := func(r reference) error {
+	c.after.mentioned(expression, func(r reference) {
 		switch {
 		case c.after.Parameters[r.Name] != nil:
 			if old, had := c.old[r.Name]; (!had || old != c.now[r.Name]) && !slices.Contains(parameters, r.Name) {
@@ -200,16 +198,7 @@ func (c *comparison) property(ch *state.ResourceChange, kind *schema.Type, name 
 		case c.after.Resources[r.Name] != nil && c.moves(r) && !slices.Contains(moved, r):
 			moved = append(moved, r)
 		}
-		return nil
-	}
-	condition = func(name string) error {
-		if visited[name] {
-			return nil
-		}
-		visited[name] = true
-		return references(c.after.Conditions[name], found, condition)
-	}
-	_ = references(expression, found, condition)
+	})
 	if !static && len(moved) == 0 {
 		return
 	}
@@ -292,12 +281,9 @@ func (c *comparison) policies(def *resource) []string {
 
 func (c *comparison) parametersMove(v any) bool {
 	moves := false
-	_ = references(v, func(r reference) error {
-		if c.after.Parameters[r.Name] != nil && c.old[r.Name] != c.now[r.Name] {
-			moves = true
-		}
-		return nil
-	}, func(string) error { return nil })
+	c.after.mentioned(v, func(r reference) {
+		moves = moves || c.after.Parameters[r.Name] != nil && c.old[r.Name] != c.now[r.Name]
+	})
 	return moves
 }
 

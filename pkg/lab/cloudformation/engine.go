@@ -11,6 +11,9 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
+// userInitiated is the reason of what somebody asked for.
+const userInitiated = "User Initiated"
+
 // stabilise is how long a resource may take when nothing else limits it.
 const stabilise = time.Hour
 
@@ -25,13 +28,13 @@ type engine struct {
 }
 
 // begin makes an operation the one that is under way.
-func begin(tx *core.Tx, st *state.Stack, kind, token, phase, status, reason string) *engine {
+func begin(tx *core.Tx, st *state.Stack, kind, token, phase, status string) *engine {
 	st.Operation = &state.StackOperation{ID: core.UUID(), Type: kind, Token: token, Phase: phase, Started: tx.Now}
 	st.Operations = slices.Insert(st.Operations, 0, state.StackOperationRecord{
 		ID: st.Operation.ID, Type: kind, Token: token, Started: tx.Now, Status: "IN_PROGRESS",
 	})
 	e := &engine{tx: tx, st: st, op: st.Operation}
-	e.status(status, reason)
+	e.status(status, userInitiated)
 	tx.Changed()
 	return e
 }
@@ -191,12 +194,12 @@ func (e *engine) apply() bool {
 		e.op.Problem = "Stack creation time exceeded the specified timeout"
 	}
 	if e.op.Problem != "" {
-		e.giveUp(nil)
+		e.giveUp()
 		return true
 	}
 	changed, open, failed := e.converge()
 	if len(failed) > 0 && (!open || !e.op.DisableRollback) {
-		e.giveUp(failed)
+		e.giveUp()
 		return true
 	}
 	if open || len(failed) > 0 {
@@ -213,7 +216,7 @@ func (e *engine) apply() bool {
 // monitor waits for the end of the monitoring window, before anything is cleaned up.
 func (e *engine) monitor() bool {
 	if e.op.Problem = e.triggered(); e.op.Problem != "" {
-		e.giveUp(nil)
+		e.giveUp()
 		return true
 	}
 	if !e.op.Until.IsZero() && !e.tx.Due(e.op.Until) {
@@ -354,258 +357,6 @@ func (e *engine) blocked(def *resource, active map[string]bool) bool {
 		}
 	}
 	return false
-}
-
-// touch begins the work on one resource.
-func (e *engine) touch(def *resource, res *state.StackResource) {
-	if e.op.Phase == "rollback" {
-		e.restore(res)
-		return
-	}
-	s := e.in()
-	props, err := s.properties(def.Properties)
-	if err != nil {
-		e.refuse(res, err)
-		return
-	}
-	meta, err := s.eval(def.Metadata)
-	if err != nil {
-		e.refuse(res, err)
-		return
-	}
-	metadata := ""
-	if meta != nil {
-		metadata = compact(meta)
-	}
-	kind := schema.Lookup(def.Type)
-	next := state.ResourceVersion{
-		Properties: props, Metadata: metadata, DependsOn: def.depends,
-		DeletionPolicy: def.DeletionPolicy, ReplacePolicy: def.ReplacePolicy,
-	}
-	if res.PhysicalID == "" || res.Status == "CREATE_FAILED" {
-		e.create(def, res, kind, next)
-		return
-	}
-	diff := differing(kind, res.Properties, props)
-	retag := e.op.Retagged && kind.Tags != ""
-	if len(diff) == 0 && res.Metadata == metadata && !retag && res.Status != "UPDATE_FAILED" {
-		// Policies alone are taken over without a word.
-		e.remember(res)
-		res.DependsOn, res.DeletionPolicy, res.ReplacePolicy = next.DependsOn, next.DeletionPolicy, next.ReplacePolicy
-		res.Work.Action, res.Work.Phase = "keep", "done"
-		return
-	}
-	replace := slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Always" }) ||
-		def.Type == typeGroup && e.replacesGroup(def) && slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Conditionally" })
-	verb := "Update:Modify"
-	if replace {
-		verb = "Update:Replace"
-	}
-	if text := e.denied(verb, res); text != "" {
-		e.remember(res)
-		res.Work.Action = "update"
-		e.fail(res, text)
-		return
-	}
-	if replace {
-		e.replace(def, res, kind, next)
-		return
-	}
-	e.update(res, kind, next, diff, retag)
-}
-
-// refuse fails a resource whose properties cannot be told.
-func (e *engine) refuse(res *state.StackResource, err error) {
-	e.remember(res)
-	res.Work.Action = "update"
-	if res.PhysicalID == "" {
-		res.Work.Action = "create"
-	}
-	e.fail(res, explain(res.Type, err))
-}
-
-// remember keeps how the resource was before this operation.
-func (e *engine) remember(res *state.StackResource) {
-	if res.New || res.Before != nil {
-		return
-	}
-	res.Before = &state.ResourceVersion{
-		PhysicalID: res.PhysicalID, Properties: res.Properties, Attributes: res.Attributes, Metadata: res.Metadata,
-		DependsOn: res.DependsOn, DeletionPolicy: res.DeletionPolicy, ReplacePolicy: res.ReplacePolicy,
-	}
-}
-
-func (e *engine) take(res *state.StackResource, v state.ResourceVersion) {
-	res.Properties, res.Metadata, res.DependsOn = v.Properties, v.Metadata, v.DependsOn
-	res.DeletionPolicy, res.ReplacePolicy = v.DeletionPolicy, v.ReplacePolicy
-}
-
-func (e *engine) create(def *resource, res *state.StackResource, kind *schema.Type, v state.ResourceVersion) {
-	if res.PhysicalID != "" {
-		old := *res
-		e.leave(&old, "Delete")
-	}
-	if res.Status == "DELETE_COMPLETE" || res.Status == "CREATE_FAILED" {
-		res.New = true
-	}
-	res.Work.Action, res.PhysicalID, res.Properties = "create", "", nil
-	e.tell(res, "CREATE_IN_PROGRESS", "")
-	e.take(res, v)
-	e.make(def, res, kind, "CREATE_IN_PROGRESS")
-}
-
-func (e *engine) replace(def *resource, res *state.StackResource, kind *schema.Type, v state.ResourceVersion) {
-	e.remember(res)
-	e.tell(res, "UPDATE_IN_PROGRESS", "Requested update requires the creation of a new physical resource; hence creating one.")
-	old := *res
-	old.Before = nil
-	e.leave(&old, v.ReplacePolicy)
-	res.Work = &state.ResourceWork{Action: "replace"}
-	e.take(res, v)
-	res.PhysicalID = ""
-	e.make(def, res, kind, "UPDATE_IN_PROGRESS")
-}
-
-// make creates the physical resource.
-func (e *engine) make(def *resource, res *state.StackResource, kind *schema.Type, status string) {
-	if problems := kind.Check(res.Properties); len(problems) > 0 {
-		text := "Properties validation failed for resource " + res.LogicalID + " with message:"
-		for _, p := range problems {
-			text += "\n" + p.Text
-		}
-		e.fail(res, text)
-		return
-	}
-	id, err := handlers[res.Type].create(e.tx, e.call(res, nil))
-	if id != "" {
-		res.PhysicalID = id
-	}
-	if err != nil {
-		e.fail(res, explain(res.Type, err))
-		return
-	}
-	e.tell(res, status, "Resource creation Initiated")
-	res.Work.Phase = "begun"
-	res.Work.Deadline = e.tx.After(stabilise)
-	if p, ok := e.creationPolicy(def, res); ok && handlers[res.Type].signals {
-		res.Work.Phase = "signals"
-		res.Work.Deadline = e.tx.After(p.timeout)
-	}
-}
-
-func (e *engine) update(res *state.StackResource, kind *schema.Type, v state.ResourceVersion, diff []string, retag bool) {
-	e.remember(res)
-	res.Work.Action = "update"
-	e.tell(res, "UPDATE_IN_PROGRESS", "")
-	if problems := kind.Check(v.Properties); len(problems) > 0 {
-		text := "Properties validation failed for resource " + res.LogicalID + " with message:"
-		for _, p := range problems {
-			text += "\n" + p.Text
-		}
-		e.fail(res, text)
-		return
-	}
-	old := res.Properties
-	e.take(res, v)
-	c := e.call(res, old)
-	c.retag = retag
-	e.change(res, c, len(diff) > 0 || retag)
-}
-
-// change calls the handler's update, if there is something for it.
-func (e *engine) change(res *state.StackResource, c *call, work bool) {
-	res.Work.Phase = "begun"
-	res.Work.Deadline = e.tx.After(stabilise)
-	h := handlers[res.Type]
-	if !work {
-		res.Work.Data = map[string]string{"idle": "true"}
-		return
-	}
-	if h.update == nil {
-		return
-	}
-	if err := h.update(e.tx, c); err != nil {
-		e.fail(res, explain(res.Type, err))
-	}
-}
-
-// call is what a handler gets to see; old is nil where nothing is compared.
-func (e *engine) call(res *state.StackResource, old map[string]any) *call {
-	tags := state.Tags{}
-	for _, t := range e.st.Model.Tags {
-		tags[t.Key] = t.Value
-	}
-	tags["aws:cloudformation:stack-name"] = e.st.Name
-	tags["aws:cloudformation:stack-id"] = e.st.ID
-	tags["aws:cloudformation:logical-id"] = res.LogicalID
-	if old == nil && res.Before != nil {
-		old = res.Before.Properties
-	}
-	return &call{
-		stack: e.st, res: res, id: res.PhysicalID, props: res.Properties, old: old, tags: tags,
-		rollback: e.op.Phase == "rollback", engine: e,
-	}
-}
-
-// poll asks how far a resource is, and says whether that changed anything.
-func (e *engine) poll(def *resource, res *state.StackResource) bool {
-	if res.Work.Phase == "signals" {
-		return e.awaitCreation(def, res)
-	}
-	h := handlers[res.Type]
-	if h.stable == nil || res.Work.Data["idle"] != "" {
-		e.complete(res)
-		return true
-	}
-	c := e.call(res, nil)
-	before := len(e.st.Events)
-	ok, err := h.stable(e.tx, c)
-	switch {
-	case err != nil:
-		e.fail(res, explain(res.Type, err))
-	case ok:
-		e.complete(res)
-	case res.Work.Roll == nil && e.tx.Due(res.Work.Deadline):
-		e.fail(res, "Resource timed out waiting for completion")
-	default:
-		return len(e.st.Events) != before
-	}
-	return true
-}
-
-func (e *engine) complete(res *state.StackResource) {
-	// A rollback leaves the attributes as they were: the versions it made obsolete do not count.
-	if res.Work.Action != "restore" {
-		res.Attributes = nil
-		if h := handlers[res.Type]; h.attributes != nil {
-			res.Attributes = h.attributes(e.tx, e.call(res, nil))
-		}
-	}
-	res.Work.Phase = "done"
-	res.Work.Roll = nil
-	status := "UPDATE_COMPLETE"
-	if res.Work.Action == "create" {
-		status = "CREATE_COMPLETE"
-	}
-	e.tell(res, status, "")
-}
-
-func (e *engine) fail(res *state.StackResource, reason string) {
-	e.release(res)
-	res.Work.Phase = "failed"
-	status := "UPDATE_FAILED"
-	if res.Work.Action == "create" {
-		status = "CREATE_FAILED"
-	}
-	e.tell(res, status, reason)
-}
-
-// release gives back what a rolling update holds of its group.
-func (e *engine) release(res *state.StackResource) {
-	if res.Work.Roll != nil {
-		resume(e.tx, res.PhysicalID, res.Work.Roll)
-		res.Work.Roll = nil
-	}
 }
 
 // outputs evaluates the outputs of the model.

@@ -3,6 +3,7 @@ package cloudformation
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,9 +86,7 @@ func (c *call) named(property string, limit int) string {
 // merged are the tags of the stack and those of the resource's own Tags property.
 func (c *call) merged() state.Tags {
 	out := state.Tags{}
-	for k, v := range c.tags {
-		out[k] = v
-	}
+	maps.Copy(out, c.tags)
 	for _, t := range c.props.list("Tags") {
 		out[properties(asMap(t)).text("Key")] = properties(asMap(t)).text("Value")
 	}
@@ -112,14 +111,6 @@ func (p properties) number(key string) *int64 {
 		return nil
 	}
 	return &n
-}
-
-func (p properties) float(key string) *float64 {
-	var f float64
-	if _, err := fmt.Sscan(scalar(p[key]), &f); err != nil {
-		return nil
-	}
-	return &f
 }
 
 func (p properties) whole(key string, fallback int64) int64 {
@@ -170,6 +161,13 @@ func (c *call) changed(keys ...string) bool {
 	a, b := t.Canonical(c.old), t.Canonical(c.props)
 	return slices.ContainsFunc(keys, func(k string) bool { return compact(a[k]) != compact(b[k]) })
 }
+
+// reason is a text of AWS's own, told as the reason of a failed resource.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+func reasonf(format string, args ...any) error { return reason(fmt.Sprintf(format, args...)) }
 
 // notFound says that an error is a service's way to say that a thing is not there.
 func notFound(err error) bool {

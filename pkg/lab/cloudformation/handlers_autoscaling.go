@@ -44,12 +44,12 @@ var groupSupported = []string{
 func checkGroup(p properties) error {
 	for k := range p {
 		if !slices.Contains(groupSupported, k) {
-			return errors.New("Encountered unsupported property " + k + " (this lab does not have it)")
+			return reason("Encountered unsupported property " + k + " (this lab does not have it)")
 		}
 	}
 	switch p.sub("LaunchTemplate").text("Version") {
 	case "$Latest", "$Default":
-		return errors.New("Specifying $Latest or $Default for the template version number is not supported.")
+		return reason("Specifying $Latest or $Default for the template version number is not supported.")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func updateGroup(tx *core.Tx, c *call) error {
 	sizes := c.sizes(g, policy)
 	if policy.rolling != nil && policy.rolling.inService >= sizes.max {
 		// Said before anything changes, whether instances turn out to be obsolete or not.
-		return errors.New("MinInstancesInService must be less than the autoscaling group's MaxSize")
+		return reason("MinInstancesInService must be less than the autoscaling group's MaxSize")
 	}
 	orElse := func(key string, value int64) *int64 {
 		n := c.props.whole(key, value)

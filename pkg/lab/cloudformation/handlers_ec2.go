@@ -3,6 +3,7 @@ package cloudformation
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func init() {
-	for kind, h := range map[string]*handler{
+	maps.Copy(handlers, map[string]*handler{
 		"AWS::EC2::VPC":                         vpcHandler(),
 		"AWS::EC2::InternetGateway":             gatewayHandler(),
 		"AWS::EC2::VPCGatewayAttachment":        attachmentHandler(),
@@ -23,9 +24,7 @@ func init() {
 		"AWS::EC2::SubnetRouteTableAssociation": associationHandler(),
 		"AWS::EC2::EIP":                         addressHandler(),
 		typeLaunchTemplate:                      launchTemplateHandler(),
-	} {
-		handlers[kind] = h
-	}
+	})
 }
 
 // assign fills an action's input from properties of the same names. A property
@@ -40,7 +39,7 @@ func assign(out any, p properties, without ...string) error {
 	err := wire.Assign(out, m)
 	var unknown *wire.UnknownMember
 	if errors.As(err, &unknown) {
-		return fmt.Errorf("Encountered unsupported property %s (this lab does not have it)", unknown.Path)
+		return reasonf("Encountered unsupported property %s (this lab does not have it)", unknown.Path)
 	}
 	return err
 }
@@ -163,7 +162,7 @@ func gatewayHandler() *handler {
 func attachmentHandler() *handler {
 	attach := func(tx *core.Tx, p properties) error {
 		if p.text("InternetGatewayId") == "" {
-			return errors.New("InternetGatewayId is required: this lab has no VPN gateways")
+			return reason("InternetGatewayId is required: this lab has no VPN gateways")
 		}
 		_, err := ec2.AttachInternetGateway(tx, &ec2.InternetGatewayInput{InternetGatewayId: p.text("InternetGatewayId"), VpcId: p.text("VpcId")})
 		return err

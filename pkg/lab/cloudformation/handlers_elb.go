@@ -107,7 +107,7 @@ func loadBalancerHandler() *handler {
 			case lb == nil:
 				return false, wire.Errorf("LoadBalancerNotFound", "Load balancer '%s' not found", c.id)
 			case lb.State == "failed":
-				return false, errors.New("Load balancer " + c.id + " failed to become active")
+				return false, reason("Load balancer " + c.id + " failed to become active")
 			}
 			return lb.State == "active" || lb.State == "active_impaired", nil
 		},
@@ -135,7 +135,7 @@ func loadBalancerHandler() *handler {
 				}
 			}
 			if c.changed("IpAddressType") {
-				return errors.New("IpAddressType cannot be changed in this lab")
+				return reason("IpAddressType cannot be changed in this lab")
 			}
 			return errors.Join(attributes(tx, c), retagELB(tx, c, lb.Tags))
 		},
@@ -212,7 +212,7 @@ func targetGroupHandler() *handler {
 				return "", err
 			}
 			if len(c.props.list("Targets")) > 0 {
-				return "", errors.New("Encountered unsupported property Targets (this lab registers the instances of Auto Scaling groups)")
+				return "", reason("Encountered unsupported property Targets (this lab registers the instances of Auto Scaling groups)")
 			}
 			if in.Name == "" {
 				in.Name = c.shortName()

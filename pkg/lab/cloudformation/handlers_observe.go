@@ -1,7 +1,6 @@
 package cloudformation
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudwatch"
@@ -137,7 +136,7 @@ func topicHandler() *handler {
 				switch k {
 				case "TopicName", "Subscription", "Tags", "DisplayName", "KmsMasterKeyId", "SignatureVersion", "TracingConfig":
 				default:
-					return "", errors.New("Encountered unsupported property " + k + " (this lab does not have it)")
+					return "", reason("Encountered unsupported property " + k + " (this lab does not have it)")
 				}
 			}
 			name := c.named("TopicName", 256)

@@ -1,7 +1,6 @@
 package cloudformation
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ func waitConditionHandler() *handler {
 			until, err := time.Parse(time.RFC3339Nano, c.data()["until"])
 			if err != nil || tx.Due(until) {
 				count := c.props.whole("Count", 1)
-				return false, fmt.Errorf("WaitCondition timed out. Received 0 conditions when expecting %d", count)
+				return false, reasonf("WaitCondition timed out. Received 0 conditions when expecting %d", count)
 			}
 			return false, nil
 		},
@@ -207,7 +206,7 @@ func profileHandler() *handler {
 func parameterHandler() *handler {
 	put := func(tx *core.Tx, c *call, name string, over bool) error {
 		if c.props.text("Type") == "SecureString" {
-			return errors.New("AWS::SSM::Parameter does not support the type SecureString")
+			return reason("AWS::SSM::Parameter does not support the type SecureString")
 		}
 		in := &ssm.PutParameterInput{}
 		if err := assign(in, c.props, "Tags"); err != nil {

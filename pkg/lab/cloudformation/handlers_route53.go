@@ -22,7 +22,7 @@ func zoneOf(tx *core.Tx, p properties) (string, error) {
 		return "", errors.New("either HostedZoneId or HostedZoneName is required")
 	}
 	if !strings.HasSuffix(name, ".") {
-		return "", errors.New("Invalid HostedZoneName: " + name + " must end with a dot")
+		return "", reason("Invalid HostedZoneName: " + name + " must end with a dot")
 	}
 	var found []string
 	for id, z := range tx.World.Zones {

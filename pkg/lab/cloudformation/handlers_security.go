@@ -196,7 +196,7 @@ func ruleHandler(egress bool) *handler {
 				return "", err
 			}
 			if len(out.SecurityGroupRules) == 0 {
-				return "", errors.New("EC2 made no rule")
+				return "", reason("EC2 made no rule")
 			}
 			return out.SecurityGroupRules[0].SecurityGroupRuleId, nil
 		},

@@ -3,6 +3,7 @@ package cloudformation_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,10 +194,8 @@ func TestDrift(t *testing.T) {
 // A quota ends a creation; what was made before goes again.
 func TestQuotaOfAddresses(t *testing.T) {
 	w := newWorld(t)
-	body := "Resources:\n"
-	for _, n := range []string{"A", "B", "C", "D", "E", "F"} {
-		body += "  " + n + ": {Type: AWS::EC2::EIP}\n"
-	}
+	body := "Resources: {A: X, B: X, C: X, D: X, E: X, F: X}"
+	body = strings.ReplaceAll(body, "X", "{Type: AWS::EC2::EIP}")
 	must(w, cloudformation.CreateStack, &cloudformation.CreateStackInput{StackName: "net", TemplateBody: body})
 	w.until("net", "ROLLBACK_COMPLETE")
 	assert.Empty(t, w.state.Regions[region].Addresses)

@@ -106,7 +106,7 @@ func references(v any, found func(reference) error, condition func(string) error
 				return err
 			}
 		}
-		return references(map[string]any(own), found, condition)
+		return references(own, found, condition)
 	case "Fn::If":
 		l, ok := a.([]any)
 		if !ok || len(l) != 3 {
@@ -127,6 +127,26 @@ func references(v any, found func(reference) error, condition func(string) error
 		return badFormat("Encountered unsupported function: %s Supported functions are: [%s]", name, strings.Join(functions, ", "))
 	}
 	return references(a, found, condition)
+}
+
+// mentioned calls see for each reference of v, those of the conditions it
+// names included. The template is checked already, so nothing can be wrong.
+func (t *template) mentioned(v any, see func(reference)) {
+	visited := map[string]bool{}
+	var visit func(v any)
+	visit = func(v any) {
+		_ = references(v, func(r reference) error {
+			see(r)
+			return nil
+		}, func(condition string) error {
+			if !visited[condition] {
+				visited[condition] = true
+				visit(t.Conditions[condition])
+			}
+			return nil
+		})
+	}
+	visit(v)
 }
 
 func getAtt(a any) (reference, error) {

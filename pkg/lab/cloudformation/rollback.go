@@ -64,7 +64,7 @@ func failures(verb string, ids []string) string {
 }
 
 // giveUp ends the forward direction: what failed decides between rollback and standstill.
-func (e *engine) giveUp(failed []string) {
+func (e *engine) giveUp() {
 	created, updated := e.halt()
 	reason := failures("create", created) + failures("update", updated)
 	if e.op.Problem != "" {

@@ -1,7 +1,6 @@
 package cloudformation
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -27,7 +26,7 @@ type plan struct {
 // X, instances to keep in service M, wanted batch B, obsolete instances N.
 func planRoll(d, x, m, b, n int64) (plan, error) {
 	if m >= x {
-		return plan{}, errors.New("MinInstancesInService must be less than the autoscaling group's MaxSize")
+		return plan{}, reason("MinInstancesInService must be less than the autoscaling group's MaxSize")
 	}
 	batch := min(b, n, x-m)
 	return plan{batch: batch, temporary: max(d, m+batch)}, nil
@@ -67,7 +66,7 @@ func (e *engine) startRoll(res *state.StackResource, g *state.Group, p *rollingP
 		}
 	}
 	if len(blocked) > 0 {
-		return nil, fmt.Errorf("Autoscaling rolling updates cannot be performed because the [%s] process(es) have been suspended; please resume these processes and then retry the update.", strings.Join(blocked, ","))
+		return nil, reasonf("Autoscaling rolling updates cannot be performed because the [%s] process(es) have been suspended; please resume these processes and then retry the update.", strings.Join(blocked, ","))
 	}
 	d := g.Desired
 	if sizes.desired != nil {
@@ -269,5 +268,5 @@ func notStable(g *state.Group) error {
 	if n := len(g.Activities); n > 0 && g.Activities[n-1].Status == "Failed" {
 		text += " Failed Scaling Activity: " + g.Activities[n-1].Message
 	}
-	return errors.New(text)
+	return reason(text)
 }

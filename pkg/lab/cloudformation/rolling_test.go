@@ -68,13 +68,13 @@ func TestRollingUpdateArithmetic(t *testing.T) {
 			w.create(sizes...)
 			w.events("web")
 			w.update(sizes...)
-			w.signalling("web", "UPDATE_COMPLETE")
+			w.signalling("UPDATE_COMPLETE")
 			assert.Equal(t, c.want, brief(w.events("web")))
 			g := w.group("web")
 			assert.EqualValues(t, c.d, g.Desired)
 			assert.EqualValues(t, 1, g.Min)
 			assert.EqualValues(t, c.x, g.Max)
-			assert.Equal(t, strings.Repeat("new ", c.d), strings.Join(w.images("web"), " ")+" ")
+			assert.Equal(t, strings.Repeat("new ", c.d), strings.Join(w.images(), " ")+" ")
 			assert.Empty(t, g.Suspended, "what the update suspended is resumed")
 		})
 	}
@@ -85,9 +85,9 @@ func TestSurgeTellsItsEvents(t *testing.T) {
 	w.create()
 	w.events("web")
 	w.update()
-	w.when("web", "New instance(s) added")
+	w.when("New instance(s) added")
 	assert.Len(t, w.group("web").Suspended, 3)
-	w.signalling("web", "UPDATE_COMPLETE")
+	w.signalling("UPDATE_COMPLETE")
 	assert.Equal(t, []string{
 		"web UPDATE_IN_PROGRESS: User Initiated",
 		"Lt UPDATE_IN_PROGRESS",
@@ -140,7 +140,7 @@ func TestSurgeWithoutSignalsRollsBackAndLaunchesNothing(t *testing.T) {
 		"web UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
 		"web UPDATE_ROLLBACK_COMPLETE",
 	}, w.events("web"))
-	assert.Equal(t, []string{"old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old"}, w.images())
 	assert.Len(t, w.state.Regions[region].Instances, 4, "the rollback launched nothing")
 	assert.EqualValues(t, 2, w.group("web").Desired)
 	assert.Empty(t, w.group("web").Suspended)
@@ -157,7 +157,7 @@ func TestExplicitFailureRollsBackAtOnce(t *testing.T) {
 	w.create()
 	w.events("web")
 	w.update()
-	w.when("web", "New instance(s) added")
+	w.when("New instance(s) added")
 	news := autoscaling.InService(w.group("web"))[2:]
 	for i, status := range []string{"SUCCESS", "FAILURE"} {
 		must(w, cloudformation.SignalResource, &cloudformation.SignalResourceInput{
@@ -169,14 +169,14 @@ func TestExplicitFailureRollsBackAtOnce(t *testing.T) {
 	events := w.events("web")
 	assert.Contains(t, events, "Asg UPDATE_FAILED: Received 1 FAILURE signal(s) out of 2.  Unable to satisfy 100% MinSuccessfulInstancesPercent requirement")
 	w.until("web", "UPDATE_ROLLBACK_COMPLETE")
-	assert.Equal(t, []string{"old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
 func TestSuccessMayBecomeFailureButNotBack(t *testing.T) {
 	w := newWorld(t)
 	w.create()
 	w.update()
-	w.when("web", "New instance(s) added")
+	w.when("New instance(s) added")
 	id := autoscaling.InService(w.group("web"))[2].ID
 	in := &cloudformation.SignalResourceInput{StackName: "web", LogicalResourceId: "Asg", UniqueId: id, Status: "SUCCESS"}
 	must(w, cloudformation.SignalResource, in)
@@ -197,11 +197,11 @@ func TestFailureAfterTerminationNeedsSignalsOnTheWayBack(t *testing.T) {
 			w.create(sizes...)
 			w.events("web")
 			w.update(sizes...)
-			w.when("web", "New instance(s) added")
+			w.when("New instance(s) added")
 			require.Equal(t, 9, w.signal("web", "SUCCESS"), "ids that are not new are ignored")
-			w.when("web", "Progress 50%")
+			w.when("Progress 50%")
 			w.events("web")
-			w.when("web", "Rolling update initiated")
+			w.when("Rolling update initiated")
 			events := w.events("web")
 			assert.Contains(t, events, "Asg UPDATE_FAILED: Received 3 SUCCESS signal(s) out of 6.  Unable to satisfy 100% MinSuccessfulInstancesPercent requirement")
 			assert.Contains(t, strings.Join(events, "\n"), "Terminating 6 obsolete instance(s) in batches of 3, while keeping at least 6")
@@ -211,8 +211,8 @@ func TestFailureAfterTerminationNeedsSignalsOnTheWayBack(t *testing.T) {
 				assert.Equal(t, "web UPDATE_ROLLBACK_FAILED: The following resource(s) failed to update: [Asg]. ", events[len(events)-1])
 				must(w, cloudformation.ContinueUpdateRollback, &cloudformation.ContinueUpdateRollbackInput{StackName: "web"})
 			}
-			w.signalling("web", "UPDATE_ROLLBACK_COMPLETE")
-			assert.Equal(t, strings.Repeat("old ", 6), strings.Join(w.images("web"), " ")+" ")
+			w.signalling("UPDATE_ROLLBACK_COMPLETE")
+			assert.Equal(t, strings.Repeat("old ", 6), strings.Join(w.images(), " ")+" ")
 			assert.EqualValues(t, 6, w.group("web").Desired)
 		})
 	}
@@ -223,7 +223,7 @@ func TestFailuresWithinThePercentageAreBorne(t *testing.T) {
 	w.create("Percent", "50")
 	w.events("web")
 	w.update("Percent", "50")
-	w.when("web", "New instance(s) added")
+	w.when("New instance(s) added")
 	must(w, cloudformation.SignalResource, &cloudformation.SignalResourceInput{
 		StackName: "web", LogicalResourceId: "Asg", UniqueId: autoscaling.InService(w.group("web"))[2].ID, Status: "SUCCESS",
 	})
@@ -236,7 +236,7 @@ func TestPauseWithoutSignals(t *testing.T) {
 	w.create("Wait", "false")
 	w.events("web")
 	w.update("Wait", "false")
-	w.when("web", "Pausing for PT5M.")
+	w.when("Pausing for PT5M.")
 	began := w.clock.Now()
 	w.until("web", "UPDATE_COMPLETE")
 	assert.GreaterOrEqual(t, w.clock.Now().Sub(began), 5*time.Minute)
@@ -250,7 +250,7 @@ func TestMinInstancesInServiceMustBeLessThanMaxSize(t *testing.T) {
 	w.update("InService", "4")
 	w.until("web", "UPDATE_ROLLBACK_COMPLETE")
 	assert.Contains(t, w.events("web"), "Asg UPDATE_FAILED: MinInstancesInService must be less than the autoscaling group's MaxSize")
-	assert.Equal(t, []string{"old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
 func TestSuspendedLaunchForbidsTheRoll(t *testing.T) {
@@ -284,7 +284,7 @@ func TestRollSurvivesRestarts(t *testing.T) {
 		w.clock.Advance(time.Second)
 	}
 	assert.Equal(t, "init 3 by 1 keep 3 | temp 4 | new 1 | term 1 repl 1 33% | new 1 | term 1 repl 1 67% | new 1 | term 1 repl 0 100%", brief(w.events("web")))
-	assert.Equal(t, []string{"new", "new", "new"}, w.images("web"))
+	assert.Equal(t, []string{"new", "new", "new"}, w.images())
 }
 
 func TestCancel(t *testing.T) {
@@ -292,13 +292,13 @@ func TestCancel(t *testing.T) {
 	w.create()
 	refused(w, cloudformation.CancelUpdateStack, &cloudformation.CancelUpdateStackInput{StackName: "web"}, "ValidationError", "CancelUpdateStack cannot be called from current stack status")
 	w.update()
-	w.when("web", "New instance(s) added")
+	w.when("New instance(s) added")
 	w.events("web")
 	must(w, cloudformation.CancelUpdateStack, &cloudformation.CancelUpdateStackInput{StackName: "web", ClientRequestToken: "cancel-1"})
 	w.until("web", "UPDATE_ROLLBACK_COMPLETE")
 	events := w.events("web")
 	assert.Equal(t, []string{"Asg UPDATE_FAILED: Resource update cancelled", "web UPDATE_ROLLBACK_IN_PROGRESS: User Initiated"}, events[:2])
-	assert.Equal(t, []string{"old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old"}, w.images())
 	refused(w, cloudformation.CancelUpdateStack, &cloudformation.CancelUpdateStackInput{StackName: "web"}, "ValidationError", "CancelUpdateStack cannot be called from current stack status")
 }
 
@@ -316,7 +316,7 @@ func TestCancelOfAGroupThatCannotLaunch(t *testing.T) {
 	assert.Equal(t, "UPDATE_IN_PROGRESS", w.status("web"))
 	must(w, cloudformation.CancelUpdateStack, &cloudformation.CancelUpdateStackInput{StackName: "web"})
 	w.until("web", "UPDATE_ROLLBACK_COMPLETE")
-	assert.Equal(t, []string{"old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
 func TestSignalsOutsideOfAnOperationAreRefused(t *testing.T) {
@@ -348,9 +348,9 @@ func TestRollbackFaultLeavesUpdateRollbackFailed(t *testing.T) {
 	w.restart()
 	w.events("web")
 	must(w, cloudformation.ContinueUpdateRollback, &cloudformation.ContinueUpdateRollbackInput{StackName: "web"})
-	w.signalling("web", "UPDATE_ROLLBACK_COMPLETE")
+	w.signalling("UPDATE_ROLLBACK_COMPLETE")
 	assert.Equal(t, "web UPDATE_ROLLBACK_IN_PROGRESS: User Initiated", w.events("web")[0])
-	assert.Equal(t, []string{"old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
 func TestSkippedResourceIsMarkedOnly(t *testing.T) {
@@ -379,6 +379,6 @@ func TestCapacityOnlyUpdate(t *testing.T) {
 		StackName: "web", UsePreviousTemplate: yes(), Parameters: parameters("Desired", "3", "InService", "3", "Batch", "3", "Max", "6"),
 	})
 	w.until("web", "UPDATE_COMPLETE")
-	assert.Equal(t, []string{"old", "old", "old"}, w.images("web"))
+	assert.Equal(t, []string{"old", "old", "old"}, w.images())
 	assert.NotContains(t, strings.Join(w.events("web"), "\n"), "Rolling")
 }

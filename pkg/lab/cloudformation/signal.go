@@ -1,7 +1,6 @@
 package cloudformation
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -105,7 +104,7 @@ func (e *engine) awaitCreation(def *resource, res *state.StackResource) bool {
 		res.Work.Phase = "begun"
 		return true
 	}
-	member := func(id string) bool { return true }
+	member := func(string) bool { return true }
 	if res.Type == typeGroup {
 		g := e.tx.Region.Groups[res.PhysicalID]
 		member = func(id string) bool { return g != nil && g.Members[id] != nil }
@@ -159,7 +158,7 @@ func (e *engine) awaitBatch(res *state.StackResource, r *state.RollingUpdate, p 
 	late := received < r.Pending && e.tx.Due(r.Deadline)
 	switch {
 	case failure > r.Failure && tooMany(failure, r.Obsolete, p.percent):
-		return false, errors.New(requirement(failure, "FAILURE", r.Obsolete, p.percent))
+		return false, reason(requirement(failure, "FAILURE", r.Obsolete, p.percent))
 	case received < r.Pending && !late:
 		return false, nil
 	}
@@ -168,7 +167,7 @@ func (e *engine) awaitBatch(res *state.StackResource, r *state.RollingUpdate, p 
 		e.say(res, "UPDATE_IN_PROGRESS", missed(missing))
 		failure += int(missing)
 		if tooMany(failure, r.Obsolete, p.percent) {
-			return false, errors.New(requirement(success, "SUCCESS", r.Obsolete, p.percent))
+			return false, reason(requirement(success, "SUCCESS", r.Obsolete, p.percent))
 		}
 	}
 	r.Success, r.Failure = success, failure

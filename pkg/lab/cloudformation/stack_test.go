@@ -436,17 +436,17 @@ func TestWillReplace(t *testing.T) {
 		return strings.Replace(w.template("group.yaml", image), "    UpdatePolicy:\n", "    UpdatePolicy:\n      AutoScalingReplacingUpdate: {WillReplace: true}\n", 1)
 	}
 	must(w, cloudformation.CreateStack, &cloudformation.CreateStackInput{StackName: "web", TemplateBody: body(w.oldID)})
-	w.signalling("web", "CREATE_COMPLETE")
+	w.signalling("CREATE_COMPLETE")
 	first := w.group("web").Name
 	must(w, cloudformation.UpdateStack, &cloudformation.UpdateStackInput{StackName: "web", TemplateBody: body(w.newID)})
 	w.until("web", "UPDATE_ROLLBACK_COMPLETE")
 	assert.Equal(t, first, w.group("web").Name, "the old group is untouched")
 	assert.Len(t, w.state.Regions[region].Groups, 1)
 	must(w, cloudformation.UpdateStack, &cloudformation.UpdateStackInput{StackName: "web", TemplateBody: body(w.newID)})
-	w.signalling("web", "UPDATE_COMPLETE")
+	w.signalling("UPDATE_COMPLETE")
 	assert.NotEqual(t, first, w.group("web").Name)
 	assert.Len(t, w.state.Regions[region].Groups, 1)
-	assert.Equal(t, []string{"new", "new"}, w.images("web"))
+	assert.Equal(t, []string{"new", "new"}, w.images())
 }
 
 func TestEventPages(t *testing.T) {

@@ -102,198 +102,6 @@ func useToken(st *state.Stack, action, token string, in any) {
 	st.Tokens[action+" "+token] = digest(in)
 }
 
-// request is what CreateStack, UpdateStack and CreateChangeSet have in common.
-type request struct {
-	name, body, url      string
-	usePrevious          *bool
-	parameters           []Parameter
-	tags                 []Tag
-	capabilities, topics []string
-	rollback             *RollbackConfiguration
-	resourceTypes        []string
-	mode                 *DeploymentConfig
-}
-
-// model checks a request and makes the stack's model of it. previous is nil for a new stack.
-func (r *request) model(tx *core.Tx, previous *state.StackModel) (*state.StackModel, *template, map[string]bool, error) {
-	fail := func(err error) (*state.StackModel, *template, map[string]bool, error) { return nil, nil, nil, err }
-	if r.mode != nil && r.mode.Mode == "EXPRESS" {
-		return fail(invalid("DeploymentConfig mode EXPRESS is not supported by this lab"))
-	}
-	body := r.body
-	switch {
-	case r.url != "":
-		return fail(invalid("TemplateURL must reference a valid S3 object to which you have access. (This lab takes TemplateBody only)"))
-	case yes(r.usePrevious) && body != "":
-		return fail(invalid("Either Template URL or Template Body or UsePreviousTemplate must be specified, but not several of them."))
-	case yes(r.usePrevious):
-		if previous == nil {
-			return fail(invalid("UsePreviousTemplate is not allowed for a stack that does not exist."))
-		}
-		body = previous.Template
-	case body == "":
-		return fail(invalid("Either Template URL or Template Body must be specified."))
-	}
-	t, err := parse(body)
-	if err != nil {
-		return fail(err)
-	}
-	values, kept, err := t.settle(tx, r.parameters, previous)
-	if err != nil {
-		return fail(err)
-	}
-	m := &state.StackModel{Template: body, Parameters: values, Capabilities: r.capabilities, NotificationARNs: r.topics}
-	if m.Tags, err = stackTags(r.tags, previous); err != nil {
-		return fail(err)
-	}
-	if len(r.topics) > 5 {
-		return fail(invalid("1 validation error detected: Value at 'notificationARNs' failed to satisfy constraint: Member must have length less than or equal to 5"))
-	}
-	if previous != nil && r.topics == nil {
-		m.NotificationARNs = previous.NotificationARNs
-	}
-	if err := t.allowed(r.capabilities); err != nil {
-		return fail(err)
-	}
-	if err := checkTriggers(r.rollback); err != nil {
-		return fail(err)
-	}
-	// Conditions and mappings that cannot be evaluated are refused before anything begins.
-	s := newScope(tx, t, "", r.name, m)
-	for _, id := range t.order {
-		def := t.Resources[id]
-		on, err := s.active(def.Condition)
-		if err != nil {
-			return fail(err)
-		}
-		if !on {
-			continue
-		}
-		if _, err := s.eval([]any{def.Properties, def.CreationPolicy, def.UpdatePolicy, def.Metadata}); err != nil {
-			return fail(err)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(t.Outputs)) {
-		o := t.Outputs[name]
-		on, err := s.active(o.Condition)
-		if err == nil && on {
-			_, err = s.eval([]any{o.Value, o.Export})
-		}
-		if err != nil {
-			return fail(err)
-		}
-	}
-	return m, t, kept, nil
-}
-
-func stackTags(tags []Tag, previous *state.StackModel) ([]state.StackTag, error) {
-	if tags == nil && previous != nil {
-		return previous.Tags, nil
-	}
-	if len(tags) > 50 {
-		return nil, invalid("1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to 50")
-	}
-	var out []state.StackTag
-	for _, t := range tags {
-		switch {
-		case t.Key == "" || len(t.Key) > 128 || len(t.Value) > 256:
-			return nil, invalid("1 validation error detected: Value '%s' at 'tags' failed to satisfy constraint: keys have 1 to 128 and values 0 to 256 characters", t.Key)
-		case strings.HasPrefix(strings.ToLower(t.Key), "aws:"):
-			return nil, invalid("Tag keys starting with 'aws:' are reserved for system use")
-		case slices.ContainsFunc(out, func(o state.StackTag) bool { return o.Key == t.Key }):
-			return nil, invalid("Duplicate tag keys are not allowed: %s", t.Key)
-		}
-		out = append(out, state.StackTag(t))
-	}
-	return out, nil
-}
-
-// requires are the capabilities a template needs, and why.
-func (t *template) requires() ([]string, string) {
-	var types []string
-	need := ""
-	for _, id := range t.order {
-		r := t.Resources[id]
-		if !strings.HasPrefix(r.Type, "AWS::IAM::") {
-			continue
-		}
-		if need == "" {
-			need = "CAPABILITY_IAM"
-		}
-		for _, k := range []string{"RoleName", "InstanceProfileName"} {
-			if r.Properties[k] != nil {
-				need = "CAPABILITY_NAMED_IAM"
-			}
-		}
-		types = append(types, r.Type)
-	}
-	if need == "" {
-		return nil, ""
-	}
-	slices.Sort(types)
-	return []string{need}, "The following resource(s) require capabilities: [" + strings.Join(slices.Compact(types), ", ") + "]"
-}
-
-func (t *template) allowed(capabilities []string) error {
-	need, _ := t.requires()
-	for _, n := range need {
-		if slices.Contains(capabilities, n) || slices.Contains(capabilities, "CAPABILITY_NAMED_IAM") {
-			continue
-		}
-		return wire.Errorf("InsufficientCapabilitiesException", "Requires capabilities : [%s]", n)
-	}
-	return nil
-}
-
-func checkTriggers(c *RollbackConfiguration) error {
-	if c == nil {
-		return nil
-	}
-	if m := c.MonitoringTimeInMinutes; m != nil && (*m < 0 || *m > 180) {
-		return invalid("1 validation error detected: Value '%d' at 'rollbackConfiguration.monitoringTimeInMinutes' failed to satisfy constraint: Member must have value less than or equal to 180", *m)
-	}
-	if len(c.RollbackTriggers) > 5 {
-		return invalid("1 validation error detected: Value at 'rollbackConfiguration.rollbackTriggers' failed to satisfy constraint: Member must have length less than or equal to 5")
-	}
-	for _, t := range c.RollbackTriggers {
-		if t.Type != "AWS::CloudWatch::Alarm" && t.Type != "AWS::CloudWatch::CompositeAlarm" {
-			return invalid("Rollback Trigger Type not supported")
-		}
-		if !strings.HasPrefix(t.Arn, "arn:") || !strings.Contains(t.Arn, ":alarm:") {
-			return invalid("RelativeId of a Rollback Trigger's ARN is incorrect")
-		}
-	}
-	return nil
-}
-
-// watch makes a rollback configuration the stack's. It stays for later updates;
-// an empty list of triggers clears them.
-func watch(st *state.Stack, c *RollbackConfiguration) {
-	if c == nil {
-		return
-	}
-	if c.RollbackTriggers != nil || c.MonitoringTimeInMinutes == nil {
-		st.Triggers = nil
-		for _, t := range c.RollbackTriggers {
-			st.Triggers = append(st.Triggers, state.RollbackTrigger(t))
-		}
-	}
-	st.MonitoringMinutes = 0
-	if c.MonitoringTimeInMinutes != nil {
-		st.MonitoringMinutes = *c.MonitoringTimeInMinutes
-	}
-}
-
-func checkName(name string) error {
-	if name == "" || !namePattern.MatchString(name) {
-		return invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", name)
-	}
-	if len(name) > 128 {
-		return invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must have length less than or equal to 128", name)
-	}
-	return nil
-}
-
 func newStack(tx *core.Tx, name, status string) *state.Stack {
 	st := &state.Stack{
 		ID: tx.ARN("cloudformation", "stack/"+name+"/"+core.UUID()), Name: name, Status: status, Created: tx.Now,
@@ -359,7 +167,7 @@ func CreateStack(tx *core.Tx, in *CreateStackInput) (*CreateStackOutput, error) 
 }
 
 func createOperation(tx *core.Tx, st *state.Stack, token, onFailure string, keep bool) *engine {
-	e := begin(tx, st, "CREATE_STACK", token, "start", "CREATE_IN_PROGRESS", "User Initiated")
+	e := begin(tx, st, "CREATE_STACK", token, "start", "CREATE_IN_PROGRESS")
 	st.DisableRollback = onFailure == "DO_NOTHING"
 	st.OnFailure = onFailure
 	e.op.OnFailure, e.op.DisableRollback, e.op.Keep = onFailure, st.DisableRollback, keep
@@ -450,7 +258,7 @@ func updateOperation(tx *core.Tx, st *state.Stack, m *state.StackModel, token st
 	st.DisableRollback = disableRollback
 	retagged := compact(st.Model.Tags) != compact(m.Tags)
 	st.Model = m
-	e := begin(tx, st, "UPDATE_STACK", token, "start", "UPDATE_IN_PROGRESS", "User Initiated")
+	e := begin(tx, st, "UPDATE_STACK", token, "start", "UPDATE_IN_PROGRESS")
 	e.op.DisableRollback, e.op.Retagged = disableRollback, retagged
 	return e
 }
@@ -510,7 +318,7 @@ func DeleteStack(tx *core.Tx, in *DeleteStackInput) (*DeleteStackOutput, error) 
 	for _, r := range st.Leftovers {
 		r.Work = nil
 	}
-	e := begin(tx, st, "DELETE_STACK", in.ClientRequestToken, "delete", "DELETE_IN_PROGRESS", "User Initiated")
+	e := begin(tx, st, "DELETE_STACK", in.ClientRequestToken, "delete", "DELETE_IN_PROGRESS")
 	e.op.Retain, e.op.Force = in.RetainResources, in.DeletionMode == "FORCE_DELETE_STACK"
 	return &DeleteStackOutput{}, nil
 }
@@ -533,7 +341,7 @@ func CancelUpdateStack(tx *core.Tx, in *CancelUpdateStackInput) (*CancelUpdateSt
 		e.op.Token = in.ClientRequestToken
 	}
 	e.halt()
-	e.turnBack("User Initiated")
+	e.turnBack(userInitiated)
 	return &CancelUpdateStackOutput{}, nil
 }
 
@@ -569,7 +377,7 @@ func ContinueUpdateRollback(tx *core.Tx, in *ContinueUpdateRollbackInput) (*Cont
 		}
 	}
 	useToken(st, "ContinueUpdateRollback", in.ClientRequestToken, in)
-	e := begin(tx, st, "CONTINUE_ROLLBACK", in.ClientRequestToken, "rollback", "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+	e := begin(tx, st, "CONTINUE_ROLLBACK", in.ClientRequestToken, "rollback", "UPDATE_ROLLBACK_IN_PROGRESS")
 	e.op.Retagged = st.Failed != nil && compact(st.Failed.Tags) != compact(st.Model.Tags)
 	for _, id := range slices.Sorted(maps.Keys(st.Resources)) {
 		res := st.Resources[id]
@@ -606,7 +414,7 @@ func RollbackStack(tx *core.Tx, in *RollbackStackInput) (*RollbackStackOutput, e
 		for _, r := range st.Resources {
 			r.Work = nil
 		}
-		e = begin(tx, st, "ROLLBACK", in.ClientRequestToken, "delete", "ROLLBACK_IN_PROGRESS", "User Initiated")
+		e = begin(tx, st, "ROLLBACK", in.ClientRequestToken, "delete", "ROLLBACK_IN_PROGRESS")
 		e.op.Keep = yes(in.RetainExceptOnCreate)
 	} else {
 		st.Operation = &state.StackOperation{ID: core.UUID(), Type: "ROLLBACK", Token: in.ClientRequestToken, Started: tx.Now}
@@ -615,7 +423,7 @@ func RollbackStack(tx *core.Tx, in *RollbackStackInput) (*RollbackStackOutput, e
 		})
 		e = &engine{tx: tx, st: st, op: st.Operation}
 		e.op.Keep = yes(in.RetainExceptOnCreate)
-		e.turnBack("User Initiated")
+		e.turnBack(userInitiated)
 	}
 	return &RollbackStackOutput{StackId: st.ID, OperationId: e.op.ID}, nil
 }

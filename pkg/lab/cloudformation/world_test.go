@@ -44,22 +44,30 @@ type world struct {
 
 func services() []core.Service {
 	return []core.Service{
-		ec2.Service{}, elb.Service{}, autoscaling.Service{}, cloudwatch.Service{}, route53.Service{},
-		sns.Service{}, logs.Service{}, iam.Service{}, ssm.Service{}, cloudformation.Service{},
+		ec2.Service{},
+		elb.Service{},
+		autoscaling.Service{},
+		cloudwatch.Service{},
+		route53.Service{},
+		sns.Service{},
+		logs.Service{},
+		iam.Service{},
+		ssm.Service{},
+		cloudformation.Service{},
 	}
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	c := clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	rt, err := memory.New(memory.Options{Clock: c})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = rt.Close() })
-	w := &world{t: t, clock: c, rt: rt, state: state.New("test", "111111111111"), seen: map[string]int{}}
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = rt.Close() })
+	w := &world{t: tb, clock: c, rt: rt, state: state.New("test", "111111111111"), seen: map[string]int{}}
 	w.core = core.New(w.state, core.Options{Clock: c, Factor: 1, Runtime: rt, Manual: true}, services()...)
 	for i, into := range []*string{&w.oldID, &w.newID} {
 		ref := fmt.Sprintf("image-%d", i)
-		require.NoError(t, rt.AddImage(ref, memory.Site("Hello World", ref)))
+		require.NoError(tb, rt.AddImage(ref, memory.Site("Hello World", ref)))
 		w.do(func(tx *core.Tx) error {
 			id, err := ec2.AddImage(tx, ref, ref, nil)
 			*into = id
@@ -139,8 +147,9 @@ func (w *world) until(stack string, states ...string) {
 }
 
 // when lets time pass until the newest events hold a text.
-func (w *world) when(stack, text string) {
+func (w *world) when(text string) {
 	w.t.Helper()
+	const stack = "web"
 	for range 3600 {
 		w.settle()
 		for _, ev := range w.stack(stack).Events[w.seen[stack]:] {
@@ -172,7 +181,8 @@ func (w *world) group(stack string) *state.Group {
 }
 
 // images are the images of the instances in service, sorted.
-func (w *world) images(stack string) []string {
+func (w *world) images() []string {
+	const stack = "web"
 	var out []string
 	for _, m := range autoscaling.InService(w.group(stack)) {
 		id := w.state.Regions[region].Instances[m.ID].ImageID
@@ -250,8 +260,9 @@ func (w *world) signal(stack, status string) int {
 }
 
 // signalling sends SUCCESS for whatever comes into service until the stack has one of the states.
-func (w *world) signalling(stack string, states ...string) {
+func (w *world) signalling(states ...string) {
 	w.t.Helper()
+	const stack = "web"
 	for range 3600 {
 		w.settle()
 		if slices.Contains(states, w.status(stack)) {
@@ -285,7 +296,7 @@ func (w *world) create(kv ...string) {
 		StackName: "web", TemplateBody: w.template("group.yaml", w.oldID), Parameters: parameters(kv...), ClientRequestToken: "create-1",
 		Tags: []cloudformation.Tag{{Key: "site", Value: "web"}},
 	})
-	w.signalling("web", "CREATE_COMPLETE")
+	w.signalling("CREATE_COMPLETE")
 }
 
 // update begins the update of the group stack to the new image.

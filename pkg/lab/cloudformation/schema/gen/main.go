@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"regexp"
 	"slices"
@@ -80,8 +81,7 @@ func main() {
 	out := flag.String("out", "types.json", "the file to write")
 	flag.Parse()
 	if err := run(*wheel, *region, *out); err != nil {
-		fmt.Fprintln(os.Stderr, "gen:", err)
-		os.Exit(1)
+		log.Fatalln("gen:", err)
 	}
 }
 
