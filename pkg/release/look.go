@@ -114,6 +114,10 @@ func look(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err := s.see(ctx); err != nil {
 		return err
 	}
+	var err error
+	if s.seen, err = s.glance(ctx); err != nil {
+		return err
+	}
 	switch {
 	case s.Live != nil:
 		run.Fact("production", fmt.Sprintf("%s, %s", s.Live.Image(), s.Status))
@@ -132,8 +136,26 @@ func look(ctx context.Context, run *pipeline.Run, s *State) error {
 	return nil
 }
 
+// seen is what a look rests on: if it is the same again, so is the look.
+type seen struct {
+	tip, open, stack string
+}
+
+func (s *State) glance(ctx context.Context) (seen, error) {
+	n := seen{tip: s.Trail.Tip(), open: fmt.Sprint(s.Open != nil)}
+	now, err := s.Stack().Status(ctx)
+	if errors.Is(err, stack.ErrAbsent) {
+		return n, nil
+	}
+	n.stack = fmt.Sprint(now.ID, now.Status, now.Updated)
+	return n, err
+}
+
 func lookAgain(ctx context.Context, _ *pipeline.Run, s *State) error {
 	if err := s.Trail.Refresh(ctx); err != nil {
+		return err
+	}
+	if n, err := s.glance(ctx); err != nil || n == s.seen && !s.Resumed {
 		return err
 	}
 	return s.see(ctx)

@@ -72,6 +72,8 @@ type State struct {
 	Resumed   bool
 
 	lock  *trail.Lock
+	shown time.Time // when the lock last told our step
+	seen  seen
 	probe rehearsal.Probe
 	mu    sync.Mutex
 }
@@ -130,15 +132,24 @@ func (s step) Skip(st *State) string { return s.skip(st) }
 
 func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 	began := run.Clock().Now()
-	if st.lock != nil {
-		// Whoever waits for us sees where we are. That the lock was broken must stop us.
-		if err := st.lock.Step(ctx, s.name); err != nil {
-			return explain(ctx, s.name, st, err)
-		}
+	if err := st.showStep(ctx, s.name, began); err != nil {
+		return explain(ctx, s.name, st, err)
 	}
 	err := s.run(ctx, run, st)
 	st.spent(s.name, run.Clock().Now().Sub(began))
 	return explain(ctx, s.name, st, err)
+}
+
+// showStep tells whoever waits for the lock where we are, now and then, and
+// always before something that cannot be taken back: that the lock was broken
+// must stop us there.
+func (s *State) showStep(ctx context.Context, name string, now time.Time) error {
+	final := name == "write down the intent" || name == "change production"
+	if s.lock == nil || !final && now.Sub(s.shown) < 5*time.Second {
+		return nil
+	}
+	s.shown = now
+	return s.lock.Step(ctx, name)
 }
 
 // rehearse are a rehearsal's steps as steps of ours.
@@ -163,6 +174,9 @@ func (r rehearsing) Skip(st *State) string {
 }
 
 func (r rehearsing) Run(ctx context.Context, run *pipeline.Run, st *State) error {
+	if err := st.showStep(ctx, r.String(), run.Clock().Now()); err != nil {
+		return explain(ctx, r.String(), st, err)
+	}
 	return r.Step.Run(ctx, run, &st.Rehearsal)
 }
 
