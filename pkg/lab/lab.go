@@ -70,6 +70,7 @@ type Lab struct {
 
 	api, socks net.Listener
 	server     *http.Server
+	ctx        context.Context // Start's, without its end
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
 	stopOnce   sync.Once
@@ -172,6 +173,7 @@ func (l *Lab) Start(ctx context.Context) error {
 		_ = l.api.Close()
 		return fmt.Errorf("open the lab's SOCKS5 port: %w", err)
 	}
+	l.ctx = context.WithoutCancel(ctx)
 	ctx, l.cancel = context.WithCancel(ctx)
 	if err := l.resume(ctx); err != nil {
 		l.cancel()
@@ -238,7 +240,7 @@ func (l *Lab) Close() error {
 			l.cancel()
 		}
 		if l.server != nil {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(l.ctx, time.Second)
 			defer cancel()
 			if err := l.server.Shutdown(ctx); err != nil {
 				_ = l.server.Close()

@@ -2,20 +2,20 @@ package lab
 
 import (
 	"compress/gzip"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"reflect"
 	"regexp"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
-	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
 
@@ -60,9 +60,11 @@ type call struct {
 func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 	c := &call{id: core.UUID(), request: r, protocol: guess(r), query: r.Header.Get("X-Amzn-Query-Mode") == "true"}
 	send := func(a *wire.Answer) {
+		l.breathe(r, a)
 		for k, v := range a.Header {
 			w.Header()[k] = v
 		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
 		w.WriteHeader(a.Status)
 		_, _ = w.Write(a.Body) // a client that went away does not want it any more
 	}
@@ -108,6 +110,19 @@ func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.perform(w, r, c, s, action, send, refuse)
+}
+
+// breathe lets the client finish its request before it gets a long answer.
+//
+// The AWS SDK for Go closes a request's body as soon as the answer's head is
+// there, while net/http may still look whether the body is over; that look then
+// fails and the connection is closed under the answer ("use of closed network
+// connection"). AWS is never near enough for that to happen, the lab is.
+func (l *Lab) breathe(r *http.Request, a *wire.Answer) {
+	const fits = 2 << 10 // a shorter answer arrives with its head
+	if r.ContentLength > 0 && len(a.Body) > fits {
+		_ = clock.System{}.Sleep(r.Context(), 2*time.Millisecond) // a client that went away needs no answer
+	}
 }
 
 func unknownAction(p wire.Protocol) string {
@@ -258,9 +273,7 @@ func (l *Lab) perform(w http.ResponseWriter, r *http.Request, c *call, s *servic
 	}
 	if err != nil {
 		var e *wire.Error
-		if x, ok := err.(*wire.Error); ok { //nolint:errorlint // services return it plainly; a wrapped one is a fault of the lab
-			e = x
-		} else {
+		if !errors.As(err, &e) {
 			l.opts.Log.Error("a call failed", "action", c.service+"."+c.action, "error", err)
 			e = &wire.Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: err.Error()}
 		}
@@ -334,170 +347,4 @@ func (l *Lab) ready(region string) error {
 		return nil
 	}
 	return l.core.Do(region, func(tx *core.Tx) error { ec2.Seed(tx, l.opts.Base); return nil })
-}
-
-// remember keeps the world as it was before a change, while a fault wants stale answers.
-func (l *Lab) remember(tx *core.Tx) {
-	wanted := false
-	for _, f := range tx.World.Faults {
-		wanted = wanted || f.Kind == core.FaultStale
-	}
-	l.before.Lock()
-	defer l.before.Unlock()
-	if !wanted {
-		l.before.world = nil
-		return
-	}
-	if b, err := json.Marshal(tx.World); err == nil {
-		l.before.world = b
-	}
-}
-
-func (l *Lab) remembered(tx *core.Tx, region string) *core.Tx {
-	l.before.Lock()
-	defer l.before.Unlock()
-	if l.before.world == nil {
-		return nil
-	}
-	w := &state.World{}
-	if err := json.Unmarshal(l.before.world, w); err != nil {
-		return nil
-	}
-	w.Init()
-	old := *tx
-	old.World, old.Region = w, w.Region(region)
-	return &old
-}
-
-// faults are what shall go wrong with one call.
-type faults struct {
-	delay       time.Duration
-	err         *wire.Error
-	cut, before bool
-	stale       bool
-	status      *state.Fault
-}
-
-var throttling = map[wire.Protocol]wire.Error{
-	wire.EC2:     {Code: "RequestLimitExceeded", Status: 503, Message: "Request limit exceeded."},
-	wire.Query:   {Code: "Throttling", Status: 400, Message: "Rate exceeded"},
-	wire.RESTXML: {Code: "Throttling", Status: 400, Message: "Rate exceeded"},
-	wire.JSON:    {Code: "ThrottlingException", Status: 400, Message: "Rate exceeded"},
-	wire.CBOR:    {Code: "Throttling", Shape: "ThrottlingException", Status: 400, Message: "Rate exceeded"},
-}
-
-func (l *Lab) faultsFor(c *call, in any) (faults, error) {
-	var f faults
-	some := false
-	l.core.View(c.region, func(tx *core.Tx) { some = len(tx.World.Faults) > 0 })
-	if !some {
-		return f, nil
-	}
-	attrs := c.attrs(in)
-	err := l.core.Do(c.region, func(tx *core.Tx) error {
-		for _, kind := range []string{core.FaultSlow, core.FaultSignalLate} {
-			if x := tx.Fault(kind, attrs); x != nil {
-				f.delay += core.FaultDuration(x, "delay")
-			}
-		}
-		if x := tx.Fault(core.FaultThrottle, attrs); x != nil {
-			e := throttling[c.protocol]
-			f.err = &e
-			return nil
-		}
-		if x := tx.Fault(core.FaultError, attrs); x != nil {
-			f.err = &wire.Error{Code: x.Args["code"], Message: x.Args["message"]}
-			_, _ = fmt.Sscan(x.Args["status"], &f.err.Status)
-			return nil
-		}
-		if x := tx.Fault(core.FaultLostAnswer, attrs); x != nil {
-			f.cut, f.before = true, core.FaultFlag(x, "before")
-			return nil
-		}
-		f.stale = tx.Fault(core.FaultStale, attrs) != nil
-		f.status = tx.Fault(core.FaultUnknownStatus, attrs)
-		return nil
-	})
-	return f, err
-}
-
-// aliases are the short names by which a fault may match members of a request.
-var aliases = map[string]string{
-	"StackName": "stack", "LogicalResourceId": "logical", "ImageId": "image", "InstanceId": "instance", "InstanceIds": "instance",
-	"AutoScalingGroupName": "group", "UniqueId": "instance",
-}
-
-// attrs are what a fault can match of a call.
-func (c *call) attrs(in any) map[string]string {
-	a := map[string]string{"service": c.service, "action": c.action, "region": c.region}
-	v := reflect.ValueOf(in).Elem()
-	if v.Kind() != reflect.Struct {
-		return a
-	}
-	for k := range v.NumField() {
-		sf := v.Type().Field(k)
-		if !sf.IsExported() {
-			continue
-		}
-		text := ""
-		switch x := v.Field(k).Interface().(type) {
-		case string:
-			text = x
-		case []string:
-			if len(x) > 0 {
-				text = x[0]
-			}
-		}
-		if text == "" {
-			continue
-		}
-		a[sf.Name] = text
-		if short := aliases[sf.Name]; short != "" {
-			a[short] = text
-		}
-	}
-	// A stack may be named by its ARN: faults match the name.
-	if parts := strings.Split(a["stack"], "/"); strings.HasPrefix(a["stack"], "arn:") && len(parts) > 1 {
-		a["stack"] = parts[1]
-	}
-	return a
-}
-
-// odd puts a text into the members of an answer that a fault names.
-func odd(out any, f *state.Fault) any {
-	name, value := f.Args["field"], f.Args["value"]
-	if name == "" {
-		name = "StackStatus"
-	}
-	if value == "" {
-		value = "UNKNOWN_TO_YOU"
-	}
-	var walk func(v reflect.Value)
-	walk = func(v reflect.Value) {
-		switch v.Kind() {
-		case reflect.Pointer:
-			if !v.IsNil() {
-				walk(v.Elem())
-			}
-		case reflect.Slice:
-			for k := range v.Len() {
-				walk(v.Index(k))
-			}
-		case reflect.Struct:
-			for k := range v.NumField() {
-				sf := v.Type().Field(k)
-				if !sf.IsExported() {
-					continue
-				}
-				if sf.Name == name && sf.Type.Kind() == reflect.String && v.Field(k).CanSet() {
-					v.Field(k).SetString(value)
-					continue
-				}
-				walk(v.Field(k))
-			}
-		default:
-		}
-	}
-	walk(reflect.ValueOf(out))
-	return out
 }

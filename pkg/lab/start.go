@@ -9,6 +9,7 @@ import (
 // TB is what Start needs of a *testing.T, *testing.B or *testing.F.
 type TB interface {
 	Helper()
+	Context() context.Context
 	Fatalf(format string, args ...any)
 	Cleanup(fn func())
 }
@@ -36,7 +37,7 @@ func Start(t TB, options ...func(*Options)) *Lab {
 	if err != nil {
 		t.Fatalf("start a lab: %v", err)
 	}
-	if err := l.Start(context.Background()); err != nil {
+	if err := l.Start(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatalf("start a lab: %v", err)
 	}
 	t.Cleanup(func() {

@@ -25,7 +25,7 @@ const region = "eu-west-1"
 
 func client(l *lab.Lab, region string) *ec2.Client {
 	return ec2.New(ec2.Options{
-		Region: region, BaseEndpoint: aws.String(l.Endpoint()), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: aws.String(l.Endpoint()),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
-	"crypto/md5" //nolint:gosec // EC2's fingerprint of an imported RSA key
+	"crypto/md5" // EC2's fingerprint of an imported RSA key
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // EC2's fingerprint of an RSA key it made
+	"crypto/sha1" // EC2's fingerprint of an RSA key it made
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -112,7 +112,7 @@ func makeKey(_ context.Context, _ runtime.Runtime, in *CreateKeyPairInput) {
 	in.private = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 	in.setPublic(key.Public())
 	if der, err := x509.MarshalPKCS8PrivateKey(key); err == nil {
-		sum := sha1.Sum(der) //nolint:gosec // as EC2 does
+		sum := sha1.Sum(der) // as EC2 does
 		in.fingerprint = colons(sum[:])
 	}
 }
@@ -200,7 +200,7 @@ func ImportKeyPair(tx *core.Tx, in *ImportKeyPairInput) (*ImportKeyPairOutput, e
 		if err != nil {
 			return nil, wire.Errorf("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
 		}
-		sum := md5.Sum(der) //nolint:gosec // as EC2 does
+		sum := md5.Sum(der) // as EC2 does
 		k.Fingerprint = colons(sum[:])
 	default:
 		return nil, wire.Errorf("InvalidKey.Format", "Key type %s is not supported", key.Type())

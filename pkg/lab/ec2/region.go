@@ -63,19 +63,16 @@ type DescribeRegionsOutput struct {
 
 // DescribeRegions lists the regions.
 func DescribeRegions(_ *core.Tx, in *DescribeRegionsInput) (*DescribeRegionsOutput, error) {
-	list, err := pick(regions, nil, nil)
 	names := keys(regions)
 	if len(in.RegionNames) > 0 {
 		names = in.RegionNames
-		list, err = pick(regions, names, func(id string) error {
-			return wire.Errorf("InvalidParameterValue", "Invalid region name: %s", id)
-		})
 	}
-	if err != nil {
-		return nil, err
+	for _, n := range names {
+		if !KnownRegion(n) {
+			return nil, wire.Errorf("InvalidParameterValue", "Invalid region name: %s", n)
+		}
 	}
-	_ = list
-	names, err = filter(names, in.Filters, func(string) state.Tags { return nil }, func(n string) attrs {
+	names, err := filter(names, in.Filters, func(string) state.Tags { return nil }, func(n string) attrs {
 		return attrs{"region-name": one(n), "opt-in-status": one("opt-in-not-required"), "endpoint": one("ec2." + n + ".amazonaws.com")}
 	})
 	if err != nil {

@@ -152,20 +152,13 @@ func boolText(b bool) []string {
 // filter keeps the resources that every filter allows.
 func filter[V any](list []V, filters []Filter, tags func(V) state.Tags, of func(V) attrs) ([]V, error) {
 	kept := make([]V, 0, len(list))
-	var zero V
-	known := func() attrs {
-		if len(list) > 0 {
-			return of(list[0])
-		}
-		return nil
-	}()
-	_ = zero
+	if len(list) == 0 {
+		return kept, nil // nothing to tell the filters' names by, and nothing to filter
+	}
+	known := of(list[0])
 	for _, f := range filters {
 		if f.Name == "tag-key" || f.Name == "tag-value" || strings.HasPrefix(f.Name, "tag:") {
 			continue
-		}
-		if known == nil {
-			continue // nothing to tell the names by, and nothing to filter
 		}
 		if _, ok := known[f.Name]; !ok {
 			return nil, wire.Errorf("InvalidParameterValue", "The filter '%s' is invalid", f.Name)
