@@ -31,12 +31,12 @@ func newForward(ctx context.Context, dial func(ctx context.Context, network, add
 				return
 			}
 			f.wg.Go(func() {
-				defer in.Close() //nolint:errcheck // both ways have ended
+				defer in.Close()
 				out, err := dial(ctx, "tcp", addr)
 				if err != nil {
 					return
 				}
-				defer out.Close() //nolint:errcheck // both ways have ended
+				defer out.Close()
 				stop := context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })
 				defer stop()
 				var both sync.WaitGroup

@@ -289,7 +289,7 @@ func (v *visit) page(ctx context.Context) error {
 		if err != nil {
 			return 0, "", err
 		}
-		defer res.Body.Close() //nolint:errcheck // it was read to its end
+		defer res.Body.Close()
 		b, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 		return res.StatusCode, string(b), err
 	}
@@ -342,7 +342,7 @@ func (v *visit) specs(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the log of the specs: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // each line was written when it came
+	defer log.Close()
 	v.run.Await("Serverspec")
 	_, err = v.o.Runner.Run(ctx, command.Cmd{
 		Name: "rspec", Args: append([]string{"--no-color", "--format", "documentation", "--format", "json", "--out", results}, specs...),

@@ -14,7 +14,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
 
-func git(t testing.TB, dir string, args ...string) string {
+func git(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	c := exec.Command("git", args...)
 	c.Dir = dir
@@ -23,7 +23,7 @@ func git(t testing.TB, dir string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func put(t testing.TB, dir, path, content string) {
+func put(t *testing.T, dir, path, content string) {
 	t.Helper()
 	full := filepath.Join(dir, path)
 	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
@@ -56,14 +56,13 @@ func repository(t *testing.T) string {
 	return dir
 }
 
-func commit(t testing.TB, dir, message string) string {
+func commit(t *testing.T, dir, message string) {
 	t.Helper()
 	git(t, dir, "add", "-A")
 	git(t, dir, "commit", "--quiet", "-m", message)
-	return git(t, dir, "rev-parse", "HEAD")
 }
 
-func key(t testing.TB, dir, role, base string) image.Recipe {
+func key(t *testing.T, dir, role, base string) image.Recipe {
 	t.Helper()
 	c, err := trail.OpenClone(t.Context(), nil, dir)
 	require.NoError(t, err)

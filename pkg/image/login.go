@@ -48,7 +48,7 @@ func (v *visit) ask(ctx context.Context, command string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer session.Close() //nolint:errcheck // it has ended
+	defer session.Close()
 	stop := context.AfterFunc(ctx, func() { _ = session.Close() })
 	defer stop()
 	out, err := session.Output(command)

@@ -31,7 +31,7 @@ func runPacker(ctx context.Context, run *pipeline.Run, o Options, s *State) erro
 	if err != nil {
 		return fmt.Errorf("make Packer's log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // each line was written when it came
+	defer log.Close()
 	if s.tools.packer, err = packerVersion(ctx, o.Runner); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func sources(ctx context.Context, o Options) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find our public address: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read to its end
+	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, 100))
 	if err != nil {
 		return nil, fmt.Errorf("find our public address: %w", err)

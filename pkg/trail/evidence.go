@@ -37,9 +37,15 @@ func (t *Trail) WriteEvidence(ctx context.Context, p Place, e Evidence) (Written
 		Kind:    "evidence",
 		Subject: fmt.Sprintf("%s: rehearsal %s: %s", p.LockName(), result, e.Image),
 		Trailers: []Trailer{
-			{"Site", p.Site}, {"Environment", p.Environment}, {"Region", p.Region},
-			{"Operation", "test"}, {"Outcome", result}, {"Image", e.Image},
-			{"Baseline", e.Baseline}, {"Candidate", e.Candidate}, {"Commit", t.head},
+			{"Site", p.Site},
+			{"Environment", p.Environment},
+			{"Region", p.Region},
+			{"Operation", "test"},
+			{"Outcome", result},
+			{"Image", e.Image},
+			{"Baseline", e.Baseline},
+			{"Candidate", e.Candidate},
+			{"Commit", t.head},
 		},
 		Files: map[string][]byte{p.Evidence(): append(b, '\n')},
 	})

@@ -163,7 +163,7 @@ func (t *Trail) makePrivate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // it is gone, or an empty rest
+	defer os.RemoveAll(tmp)
 	g := git{runner: t.clone.git.runner, dir: tmp}
 	if _, err := g.run(ctx, op, nil, "init", "--quiet", "--bare", "--template=", "--initial-branch="+t.o.Branch, tmp); err != nil {
 		return err
@@ -503,7 +503,7 @@ func (t *Trail) commit(ctx context.Context, e Entry) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", op, err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover index harms nobody
+	defer os.RemoveAll(dir)
 	g := t.git.with("GIT_INDEX_FILE=" + filepath.Join(dir, "index"))
 	if _, err := g.run(ctx, op, nil, "read-tree", t.head); err != nil {
 		return "", err

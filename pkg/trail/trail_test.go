@@ -27,7 +27,7 @@ const zero = "ami-00000000000000000"
 var place = trail.Place{Site: "web", Environment: "production", Region: "eu-west-1"}
 
 // git runs Git as a user would.
-func git(t testing.TB, dir string, args ...string) string {
+func git(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	c := exec.Command("git", args...)
 	c.Dir = dir
@@ -37,7 +37,7 @@ func git(t testing.TB, dir string, args ...string) string {
 }
 
 // home gives Git a user and nothing else of this machine.
-func home(t testing.TB) {
+func home(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -46,11 +46,9 @@ func home(t testing.TB) {
 		t.Skip("git is missing")
 	}
 	dir := t.TempDir()
-	if tt, ok := t.(*testing.T); ok {
-		tt.Setenv("HOME", dir)
-		tt.Setenv("XDG_CONFIG_HOME", dir)
-		tt.Setenv("GIT_CONFIG_NOSYSTEM", "1")
-	}
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".gitconfig"), []byte("[user]\n\tname = Ann Example\n\temail = ann@example.org\n[init]\n\tdefaultBranch = main\n"), 0o600))
 }
 
@@ -72,7 +70,7 @@ func setImage(b []byte, image string) ([]byte, error) {
 	return imageLine.ReplaceAll(b, []byte("Default: "+image)), nil
 }
 
-func write(t testing.TB, dir, path, content string) {
+func write(t *testing.T, dir, path, content string) {
 	t.Helper()
 	full := filepath.Join(dir, path)
 	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
@@ -80,7 +78,7 @@ func write(t testing.TB, dir, path, content string) {
 }
 
 // clone makes a repository with one commit.
-func clone(t testing.TB) string {
+func clone(t *testing.T) string {
 	t.Helper()
 	home(t)
 	dir := filepath.Join(t.TempDir(), "clone")
@@ -94,14 +92,14 @@ func clone(t testing.TB) string {
 	return dir
 }
 
-func options(t testing.TB, dir, remote string) trail.Options {
+func options(t *testing.T, dir, remote string) trail.Options {
 	t.Helper()
 	c, err := trail.OpenClone(t.Context(), nil, dir)
 	require.NoError(t, err)
 	return trail.Options{Clone: c, Remote: remote, Private: true, Image: getImage, SetImage: setImage, Cache: filepath.Join(t.TempDir(), "cache")}
 }
 
-func open(t testing.TB, dir, remote string) *trail.Trail {
+func open(t *testing.T, dir, remote string) *trail.Trail {
 	t.Helper()
 	tr, err := trail.Open(t.Context(), options(t, dir, remote))
 	require.NoError(t, err)
@@ -109,7 +107,7 @@ func open(t testing.TB, dir, remote string) *trail.Trail {
 }
 
 // bits is everything in a directory, by content.
-func bits(t testing.TB, dir string) map[string]string {
+func bits(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	require.NoError(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -495,12 +493,11 @@ func TestEightIntentsOneNumberEach(t *testing.T) {
 			}
 			_, err = tr.Intent(t.Context(), trail.Release{Place: place, Run: fmt.Sprint(i)}, nil)
 			var busy *trail.OpenError
-			switch {
-			case err == nil:
+			if err == nil {
 				winners.Add(1)
-			default:
-				assert.ErrorAs(t, err, &busy)
+				return
 			}
+			assert.ErrorAs(t, err, &busy)
 		})
 	}
 	wg.Wait()
