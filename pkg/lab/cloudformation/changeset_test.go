@@ -53,6 +53,8 @@ func TestChangeSetOfANewStack(t *testing.T) {
 	assert.Equal(t, cs.ChangeSetId, d.ChangeSetId)
 }
 
+// The two details of a changed parameter are recorded in LocalStack's tests.
+//
 // The change that a release makes: another AMI as the default of ImageId.
 func TestChangeSetOfANewImage(t *testing.T) {
 	w := newWorld(t)
@@ -113,6 +115,8 @@ func TestChangeSetOfReplacementAndRemoval(t *testing.T) {
 	assert.Equal(t, "CidrBlock", d[0].Target.Name)
 }
 
+// AWS user guide, troubleshooting: "No updates to perform".
+//
 // A policy alone is no update; with something else it shows in the scope.
 func TestPoliciesAloneAreNoUpdate(t *testing.T) {
 	w := newWorld(t)

@@ -40,6 +40,10 @@ func (e *engine) destroy() bool {
 		e.st.Leftovers = nil
 		e.st.Deleted = e.tx.Now
 		e.finish("DELETE_COMPLETE", "", true)
+		for _, ev := range e.st.Events {
+			// What every resource was made of is the bulk of a stack, and of no use any more.
+			ev.Properties = ""
+		}
 		for _, cs := range e.tx.Region.ChangeSets {
 			if cs.StackID == e.st.ID {
 				delete(e.tx.Region.ChangeSets, cs.ID)

@@ -80,6 +80,7 @@ func TestRollingUpdateArithmetic(t *testing.T) {
 	}
 }
 
+// Order and texts: crewjam's etcd-aws log, guardian/testing-asg-rolling-update.
 func TestSurgeTellsItsEvents(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -151,6 +152,8 @@ func TestSurgeWithoutSignalsRollsBackAndLaunchesNothing(t *testing.T) {
 	assert.Contains(t, out.TemplateBody, w.oldID)
 }
 
+// Texts: AWSinAction/code2#21.
+//
 // The last of the new instances says FAILURE, as a rehearsal does.
 func TestExplicitFailureRollsBackAtOnce(t *testing.T) {
 	w := newWorld(t)
@@ -172,6 +175,7 @@ func TestExplicitFailureRollsBackAtOnce(t *testing.T) {
 	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
+// Text as in Eucalyptus' engine, a re-implementation: a model, no proof.
 func TestSuccessMayBecomeFailureButNotBack(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -243,6 +247,7 @@ func TestPauseWithoutSignals(t *testing.T) {
 	assert.Contains(t, w.events("web")[4], "Pausing for PT5M when new instances are added to the autoscaling group.")
 }
 
+// AWS user guide, aws-attribute-updatepolicy.
 func TestMinInstancesInServiceMustBeLessThanMaxSize(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -253,6 +258,7 @@ func TestMinInstancesInServiceMustBeLessThanMaxSize(t *testing.T) {
 	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
+// Text as in Eucalyptus' engine.
 func TestSuspendedLaunchForbidsTheRoll(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -287,6 +293,8 @@ func TestRollSurvivesRestarts(t *testing.T) {
 	assert.Equal(t, []string{"new", "new", "new"}, w.images())
 }
 
+// The refusal is what many clients match; that a cancelled resource says so, and
+// the stack "User Initiated", is seen in consoles and not documented.
 func TestCancel(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -319,6 +327,7 @@ func TestCancelOfAGroupThatCannotLaunch(t *testing.T) {
 	assert.Equal(t, []string{"old", "old"}, w.images())
 }
 
+// First text: aws-cloudformation-templates#34; the others as in Eucalyptus' engine.
 func TestSignalsOutsideOfAnOperationAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -332,6 +341,7 @@ func TestSignalsOutsideOfAnOperationAreRefused(t *testing.T) {
 	refused(w, cloudformation.SignalResource, signal("Asg"), "ValidationError", "Resource Asg is in CREATE_COMPLETE state and can not be signaled.")
 }
 
+// AWS user guide, using-cfn-updating-stacks-continueupdaterollback.
 func TestRollbackFaultLeavesUpdateRollbackFailed(t *testing.T) {
 	w := newWorld(t)
 	w.create()

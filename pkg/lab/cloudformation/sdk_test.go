@@ -101,6 +101,25 @@ func TestByTheSDK(t *testing.T) {
 	var missing *types.ChangeSetNotFoundException
 	require.ErrorAs(t, err, &missing)
 
+	// A trigger is kept until an empty list clears it; an empty value comes back as one.
+	arn := "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:nobody"
+	for _, triggers := range [][]types.RollbackTrigger{{{Arn: &arn, Type: aws.String("AWS::CloudWatch::Alarm")}}, {}} {
+		_, err := c.UpdateStack(ctx, &sdk.UpdateStackInput{
+			StackName: aws.String("web"), UsePreviousTemplate: aws.Bool(true), Tags: []types.Tag{{Key: aws.String("site"), Value: aws.String("")}},
+			RollbackConfiguration: &types.RollbackConfiguration{RollbackTriggers: triggers, MonitoringTimeInMinutes: aws.Int32(0)},
+		})
+		require.NoError(t, err)
+		want := types.StackStatusUpdateComplete
+		if len(triggers) > 0 {
+			want = types.StackStatusUpdateRollbackComplete
+		}
+		st := awaitStack(t, c, l, want)
+		assert.Len(t, st.RollbackConfiguration.RollbackTriggers, len(triggers))
+		if len(triggers) == 0 {
+			require.NotNil(t, st.Tags[0].Value)
+		}
+	}
+
 	template, err := c.GetTemplate(ctx, &sdk.GetTemplateInput{StackName: aws.String("web"), TemplateStage: types.TemplateStageOriginal})
 	require.NoError(t, err)
 	assert.Equal(t, next, *template.TemplateBody)

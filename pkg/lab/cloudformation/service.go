@@ -65,6 +65,24 @@ func (Service) Actions() []core.Action {
 	}
 }
 
+// remembered is how many deleted stacks can be described by their ARN. AWS keeps
+// them for 90 days; the lab no more than its snapshot should carry around.
+const remembered = 25
+
+// forget drops the oldest of the deleted stacks.
+func forget(tx *core.Tx) {
+	deleted := 0
+	for _, st := range all(tx) {
+		if st.Status != "DELETE_COMPLETE" {
+			continue
+		}
+		if deleted++; deleted > remembered {
+			delete(tx.Region.Stacks, st.ID)
+			tx.Changed()
+		}
+	}
+}
+
 // Step reviews new change sets and advances every stack that has something under way.
 func (Service) Step(tx *core.Tx) {
 	for _, id := range slices.Sorted(maps.Keys(tx.Region.ChangeSets)) {
@@ -72,6 +90,9 @@ func (Service) Step(tx *core.Tx) {
 			review(tx, cs)
 			tx.Changed()
 		}
+	}
+	if len(tx.Region.Stacks) > remembered {
+		forget(tx)
 	}
 	for _, id := range slices.Sorted(maps.Keys(tx.Region.Stacks)) {
 		st := tx.Region.Stacks[id]

@@ -31,6 +31,7 @@ func (w *world) up(kv ...string) {
 	w.events("net")
 }
 
+// Order: the recorded snapshots of LocalStack's tests, and the CFN workshop of 2018.
 func TestCreateTellsItsEvents(t *testing.T) {
 	w := newWorld(t)
 	w.create()
@@ -103,6 +104,7 @@ func TestFailedCreateRollsBack(t *testing.T) {
 	w.until("net", "DELETE_COMPLETE")
 }
 
+// Texts: hackoregon/civic-devops#282, buildkite/elastic-ci-stack-for-aws#130.
 func TestGroupWithoutSignalsFailsItsCreation(t *testing.T) {
 	w := newWorld(t)
 	must(w, cloudformation.CreateStack, &cloudformation.CreateStackInput{StackName: "web", TemplateBody: w.template("group.yaml", w.oldID)})
@@ -143,6 +145,7 @@ func TestTimeoutInMinutes(t *testing.T) {
 	assert.Contains(t, w.events("web"), "web ROLLBACK_IN_PROGRESS: Stack creation time exceeded the specified timeout. Rollback requested by user.")
 }
 
+// Order: the recorded snapshots of LocalStack's tests.
 func TestReplacement(t *testing.T) {
 	w := newWorld(t)
 	w.up()
@@ -241,6 +244,20 @@ func TestDelete(t *testing.T) {
 	must(w, cloudformation.CreateStack, w.network())
 }
 
+func TestDeletedStacksAreForgottenSomeDay(t *testing.T) {
+	w := newWorld(t)
+	for range 30 {
+		w.clock.Advance(time.Second)
+		must(w, cloudformation.CreateStack, &cloudformation.CreateStackInput{StackName: "net", TemplateBody: "Resources: {T: {Type: AWS::SNS::Topic}}"})
+		w.until("net", "CREATE_COMPLETE")
+		must(w, cloudformation.DeleteStack, &cloudformation.DeleteStackInput{StackName: "net"})
+		w.until("net", "DELETE_COMPLETE")
+	}
+	w.settle()
+	assert.Len(t, must(w, cloudformation.ListStacks, &cloudformation.ListStacksInput{StackStatusFilter: []string{"DELETE_COMPLETE"}}).StackSummaries, 25)
+	assert.Empty(t, must(w, cloudformation.ListStacks, &cloudformation.ListStacksInput{StackStatusFilter: []string{"CREATE_COMPLETE"}}).StackSummaries)
+}
+
 func TestDeletionThatSomethingResists(t *testing.T) {
 	w := newWorld(t)
 	w.up()
@@ -314,6 +331,7 @@ func TestImageThatDoesNotExist(t *testing.T) {
 	assert.Equal(t, text, cs.StatusReason)
 }
 
+// AWS user guide, protect-stack-resources.
 func TestStackPolicy(t *testing.T) {
 	w := newWorld(t)
 	w.up()
@@ -356,6 +374,8 @@ func watching(minutes int64, arns ...string) *cloudformation.RollbackConfigurati
 	return c
 }
 
+// AWS user guide, using-cfn-rollback-triggers. What the reason of such a rollback
+// says on AWS is not known, so no test wants a text.
 func TestMonitoringWindow(t *testing.T) {
 	w := newWorld(t)
 	w.up()
@@ -407,6 +427,7 @@ func TestTriggerThatIsMissingRollsBack(t *testing.T) {
 	refused(w, cloudformation.UpdateStack, in, "ValidationError", "RelativeId of a Rollback Trigger's ARN is incorrect")
 }
 
+// AWS user guide, stack-failure-options.
 func TestDisableRollbackOnUpdate(t *testing.T) {
 	w := newWorld(t)
 	w.up()

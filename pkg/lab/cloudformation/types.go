@@ -5,12 +5,17 @@ import "time"
 // The structs of this file have the members of CloudFormation's API model.
 
 // Tag of a stack.
-type Tag struct{ Key, Value string }
+type Tag struct {
+	Key   string
+	Value string `wire:",empty"`
+}
 
 // Parameter of a stack. UsePreviousValue and ParameterValue exclude each other.
 type Parameter struct {
-	ParameterKey, ParameterValue, ResolvedValue string
-	UsePreviousValue                            *bool
+	ParameterKey     string
+	ParameterValue   string `wire:",empty"`
+	ResolvedValue    string
+	UsePreviousValue *bool
 }
 
 // RollbackTrigger is an alarm watched during an operation.
@@ -98,7 +103,11 @@ type Stack struct {
 }
 
 // Output of a stack.
-type Output struct{ OutputKey, OutputValue, Description, ExportName string }
+type Output struct {
+	OutputKey               string
+	OutputValue             string `wire:",empty"`
+	Description, ExportName string
+}
 
 // OperationEntry names an operation of a stack.
 type OperationEntry struct{ OperationId, OperationType string }
