@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,8 +50,11 @@ func TestBakeForReal(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = machines.Close()
-		if api, err := docker.Connect(t.Context(), ""); err == nil {
-			assert.NoError(t, docker.Destroy(t.Context(), api, id))
+		// The test's own context has ended by now.
+		ctx := context.WithoutCancel(ctx)
+		api, err := docker.Connect(ctx, "")
+		if assert.NoError(t, err) {
+			assert.NoError(t, docker.Destroy(ctx, api, id))
 			_ = api.Close()
 		}
 	})
