@@ -226,17 +226,40 @@ func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 	_, err := w.release(t)
 	require.NoError(t, err)
 	require.Equal(t, second, w.get(t, "/version"))
-	s, err := w.run(t, t.Context(), false, -1)
+	s, err := w.run(t.Context(), t, false, -1)
 	require.NoError(t, err)
 	assert.Equal(t, 3, s.Release.Number)
 	assert.NotEmpty(t, s.Rehearsal.Skip, "the way back was rehearsed with the way there")
 	assert.Equal(t, first, w.get(t, "/version"))
-	s, err = w.run(t, t.Context(), false, 2)
+	s, err = w.run(t.Context(), t, false, 2)
 	require.NoError(t, err)
 	assert.Equal(t, second, w.get(t, "/version"))
 	assert.Equal(t, "rollback", s.Release.Operation)
-	_, err = w.run(t, t.Context(), false, 77)
+	_, err = w.run(t.Context(), t, false, 77)
 	assert.Equal(t, report.Usage, report.Code(err), "%v", err)
+}
+
+func TestAnInterruptedRollbackIsFinishedAndNotTakenBack(t *testing.T) {
+	w, first := up(t)
+	w.page(t, "Hello World, again")
+	_, err := w.release(t)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = w.run(ctx, t, false, -1, func(e pipeline.Event) {
+		if e.Kind == pipeline.Note && strings.Contains(e.Text, "Terminating instance") {
+			w.cut.Store(true)
+			cancel()
+		}
+	})
+	require.Error(t, err)
+	s, err := w.run(t.Context(), t, false, -1)
+	require.NoError(t, err)
+	assert.NotEmpty(t, s.Nothing)
+	assert.Equal(t, first, w.get(t, "/version"))
+	outcome, _ := s.Summary(time.Second)
+	assert.Contains(t, outcome, "release 3, which was interrupted")
+	assert.Len(t, w.history(t), 3)
 }
 
 // TestStoppedAnywhereItGoesOn cuts a run off at the start of a step, and while
@@ -251,7 +274,7 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 		steps = nil
 		w, _ := up(t)
 		w.page(t, "Hello World, again")
-		_, err := w.run(t, t.Context(), false, 0, func(e pipeline.Event) {
+		_, err := w.run(t.Context(), t, false, 0, func(e pipeline.Event) {
 			if e.Kind == pipeline.Started {
 				steps = append(steps, e.Step)
 			}
@@ -276,7 +299,7 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			hit := false
-			_, err := w.run(t, ctx, false, 0, func(e pipeline.Event) {
+			_, err := w.run(ctx, t, false, 0, func(e pipeline.Event) {
 				if !hit && is(e) {
 					hit = true
 					w.cut.Store(true) // nothing reaches AWS any more, as after a SIGKILL

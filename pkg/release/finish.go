@@ -226,17 +226,20 @@ func (s *State) gitImage(ctx context.Context) (string, error) {
 func (s *State) drained(ctx context.Context, run *pipeline.Run) error {
 	st := s.Stack()
 	until := run.Clock().Now().Add(s.Target.Scale(10 * time.Minute))
+	if s.Live.Group == nil {
+		return nil
+	}
 	return s.Target.Poll.Until(ctx, run.Clock(), func(ctx context.Context) (bool, error) {
-		now, err := st.Read(ctx)
+		g, err := st.Group(ctx, s.Live.Group.Name)
 		if err != nil {
 			return false, err
 		}
-		s.Live = now
-		if now.Group == nil || len(now.Group.Serving()) == len(now.Group.Instances) {
-			return true, nil
+		s.Live.Group = g
+		leaving := len(g.Instances) - len(g.Serving())
+		if leaving > 0 {
+			run.Await("%d machines to drain", leaving)
 		}
-		run.Await("%d machines to drain", len(now.Group.Instances)-len(now.Group.Serving()))
-		return run.Clock().Now().After(until), nil
+		return leaving == 0 || run.Clock().Now().After(until), nil
 	})
 }
 
@@ -335,7 +338,7 @@ func resume(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err := outcome(ctx, run, s); err != nil {
 		return err
 	}
-	s.Number, s.Release, s.Proposal = 0, trail.Release{}, nil
+	s.Finished, s.Number, s.Release, s.Proposal = &r, 0, trail.Release{}, nil
 	return nil
 }
 
@@ -354,7 +357,7 @@ func await(ctx context.Context, run *pipeline.Run, s *State) error {
 		switch stack.MoveFor(now.Status, true, true) {
 		case stack.Attach, stack.Continue, stack.Rollback:
 			if now.Status == "DELETE_IN_PROGRESS" {
-				return human("somebody is deleting the stack "+now.Name, nil)
+				return human("somebody is deleting the stack " + now.Name)
 			}
 			token, _, err := st.Running(ctx)
 			if err != nil {

@@ -183,6 +183,11 @@ func (s *State) see(ctx context.Context) error {
 		}
 	}
 	if s.Back != 0 {
+		if s.Finished != nil && s.Finished.Operation == "rollback" {
+			// Else the same command again would take the rollback back.
+			s.Nothing = "the rollback that was interrupted is finished"
+			return nil
+		}
 		if err := s.target(ctx); err != nil {
 			return err
 		}
@@ -464,8 +469,13 @@ func writeImage(ctx context.Context, run *pipeline.Run, s *State) error {
 	w, err := s.Trail.Write(ctx, trail.Entry{
 		Kind: "image", Subject: fmt.Sprintf("%s: image %s for a rollback", s.Place.LockName(), s.Image),
 		Trailers: []trail.Trailer{
-			{Key: "Site", Value: s.Place.Site}, {Key: "Environment", Value: s.Place.Environment}, {Key: "Region", Value: s.Place.Region},
-			{Key: "Operation", Value: "rollback"}, {Key: "Image", Value: s.Image}, {Key: "Commit", Value: s.Trail.Head()}, {Key: "Run", Value: s.Run},
+			{Key: "Site", Value: s.Place.Site},
+			{Key: "Environment", Value: s.Place.Environment},
+			{Key: "Region", Value: s.Place.Region},
+			{Key: "Operation", Value: "rollback"},
+			{Key: "Image", Value: s.Image},
+			{Key: "Commit", Value: s.Trail.Head()},
+			{Key: "Run", Value: s.Run},
 		},
 		Files: map[string][]byte{s.Place.Template(): body},
 	})

@@ -48,11 +48,11 @@ func clearProduction(ctx context.Context, run *pipeline.Run, s *State) error {
 		return err
 	}
 	if m := stack.MoveFor(now.Status, completed, true); m != stack.Recreate {
-		return human("the stack "+s.Environment.Stack()+" is "+now.Status, nil)
+		return human("the stack " + s.Environment.Stack() + " is " + now.Status)
 	}
 	for k, v := range Tags(s.Place.Site, s.Place.Environment) {
 		if now.Tags[k] != v {
-			return human("the stack "+s.Environment.Stack()+" is "+now.Status+" and not ours: it has no tag "+k+"="+v, nil)
+			return human("the stack " + s.Environment.Stack() + " is " + now.Status + " and not ours: it has no tag " + k + "=" + v)
 		}
 	}
 	run.Note("%s is %s: it never came into being, deleting it", st.Name, now.Status)
@@ -64,11 +64,9 @@ func clearProduction(ctx context.Context, run *pipeline.Run, s *State) error {
 }
 
 // human is a failure that only a person can go on from.
-func human(what string, err error, next ...string) error {
-	if len(next) == 0 {
-		next = []string{"mage status", "look at the stack's events in the CloudFormation console"}
-	}
-	return &report.Failure{Code: report.NeedsHuman, ID: "E-REL-11", What: what, State: "nothing was changed by this run", Next: next, Err: err}
+func human(what string) error {
+	next := []string{"mage status", "look at the stack's events in the CloudFormation console"}
+	return &report.Failure{Code: report.NeedsHuman, ID: "E-REL-11", What: what, State: "nothing was changed by this run", Next: next}
 }
 
 // change is the release as a change of production's stack.
@@ -103,7 +101,7 @@ func (s *State) drifted() bool {
 // propose has CloudFormation say what would change.
 func propose(ctx context.Context, run *pipeline.Run, s *State) error {
 	if s.Status != "" && s.Live == nil && stack.MoveFor(s.Status, true, true) != stack.Create {
-		return human("the stack "+s.Environment.Stack()+" is "+s.Status, nil)
+		return human("the stack " + s.Environment.Stack() + " is " + s.Status)
 	}
 	if err := s.claim(ctx, run); err != nil {
 		return err

@@ -70,6 +70,7 @@ type State struct {
 	Seconds   map[string]time.Duration // of phases, for the summary
 	Available []rehearsal.Availability
 	Resumed   bool
+	Finished  *trail.Release // an interrupted release that this run brought to its end
 
 	lock  *trail.Lock
 	shown time.Time // when the lock last told our step

@@ -19,6 +19,8 @@ import (
 func (s *State) Summary(took time.Duration) (string, []report.Row) {
 	outcome := fmt.Sprintf("%s: release %d is in production", s.Place.LockName(), s.Release.Number)
 	switch {
+	case s.Nothing != "" && s.Finished != nil:
+		outcome = fmt.Sprintf("%s: release %d, which was interrupted, is in production", s.Place.LockName(), s.Finished.Number)
 	case s.Nothing != "":
 		outcome = "nothing to do: " + s.Nothing
 	case s.TestOnly && s.Evidence != nil:
@@ -59,7 +61,7 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 		}
 		row("look", "%s%s", look, s.Live.Outputs["Url"])
 	}
-	if s.Release.Number > 0 && s.Nothing == "" && !s.TestOnly {
+	if (s.Release.Number > 0 && s.Nothing == "" || s.Finished != nil) && !s.TestOnly {
 		row("undo", "mage rollback")
 	}
 	return outcome, rows
@@ -107,7 +109,7 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 	}
 	st := c.Account.Stack(c.Environment.Stack())
 	now, err := st.Read(ctx)
-	outcome := ""
+	var outcome string
 	switch {
 	case errors.Is(err, stack.ErrAbsent):
 		outcome = fmt.Sprintf("%s is not there (%s, account %s, %s)", c.Environment.Stack(), c.Target.Name, c.Target.Account, c.Target.Region)

@@ -172,7 +172,7 @@ func (w *world) chain(t testing.TB) *release.Chain {
 }
 
 // run is one command, with all its events in the test's log.
-func (w *world) run(t testing.TB, ctx context.Context, only bool, back int, hooks ...func(pipeline.Event)) (*release.State, error) {
+func (w *world) run(ctx context.Context, t testing.TB, only bool, back int, hooks ...func(pipeline.Event)) (*release.State, error) {
 	t.Helper()
 	w.cut.Store(false)
 	s := w.chain(t).Start(only, back)
@@ -188,7 +188,7 @@ func (w *world) run(t testing.TB, ctx context.Context, only bool, back int, hook
 
 func (w *world) release(t testing.TB) (*release.State, error) {
 	t.Helper()
-	return w.run(t, t.Context(), false, 0)
+	return w.run(t.Context(), t, false, 0)
 }
 
 func (w *world) fault(t testing.TB, kind string, match, args map[string]string, times int) {
@@ -203,7 +203,7 @@ func (w *world) get(t testing.TB, path string) string {
 	client := &http.Client{Transport: &http.Transport{DialContext: w.l.Dial, DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	r, err := client.Get("http://www.hello.example" + path)
 	require.NoError(t, err)
-	defer r.Body.Close() //nolint:errcheck // read only
+	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, r.StatusCode)

@@ -283,7 +283,11 @@ const patience = 2 * time.Minute
 // that failed for a reason that passes is asked again.
 func (a *Account) wait(ctx context.Context, look func(context.Context) (done, news bool, err error)) error {
 	var failing time.Time
-	return a.o.Poll.Watch(ctx, a.o.Clock, func(ctx context.Context) (config.Seen, error) {
+	// Whoever waits for a stack wants to go on at once when it is done, however
+	// long it took: the waits grow less than where nobody waits for an end.
+	poll := a.o.Poll
+	poll.Max = min(poll.Max, 5*poll.Min/2)
+	return poll.Watch(ctx, a.o.Clock, func(ctx context.Context) (config.Seen, error) {
 		done, news, err := look(ctx)
 		if err != nil && transient(err) && ctx.Err() == nil {
 			switch now := a.o.Clock.Now(); {
