@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,7 +53,7 @@ func leaves(t *testing.T, b []byte) map[string]string {
 	var path []string
 	for d := xml.NewDecoder(strings.NewReader(string(b))); ; {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return found
 		}
 		require.NoError(t, err)

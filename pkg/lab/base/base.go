@@ -62,7 +62,13 @@ func Prepare(ctx context.Context, o Options) (string, error) {
 		return "", fmt.Errorf("base image: %w", err)
 	}
 	sources, options := hostSources(ctx, "/etc")
-	digest := digest(buildScript, customizeScript, sources, strings.Join(options, "\n"), version.Arch)
+	_, err = exec.LookPath("mmdebstrap")
+	pull := err != nil || o.Pull || version.Arch != runtime.GOARCH
+	recipe := []string{buildScript, customizeScript, sources, strings.Join(options, "\n"), version.Arch}
+	if pull {
+		recipe = append(recipe, deriveScript)
+	}
+	digest := digest(recipe...)
 	ref := Repository + ":" + digest
 	if _, err := o.Engine.ImageInspect(ctx, ref); err == nil {
 		return ref, nil
@@ -76,7 +82,7 @@ func Prepare(ctx context.Context, o Options) (string, error) {
 	}
 	defer unlock()
 	if _, err := os.Stat(tarball); err != nil {
-		if err := build(ctx, o, tarball, sources, options, version.Arch); err != nil {
+		if err := build(ctx, o, tarball, sources, options, pull); err != nil {
 			return "", fmt.Errorf("base image: %w", err)
 		}
 		forget(o, tarball)
@@ -121,10 +127,10 @@ func lock(ctx context.Context, dir string) (func(), error) {
 }
 
 // build writes the tarball, or nothing.
-func build(ctx context.Context, o Options, tarball, sources string, options []string, arch string) error {
+func build(ctx context.Context, o Options, tarball, sources string, options []string, pull bool) error {
 	part := filepath.Join(filepath.Dir(tarball), "part-"+filepath.Base(tarball)) // mmdebstrap goes by the name's end
 	defer os.Remove(part)
-	if _, err := exec.LookPath("mmdebstrap"); err == nil && !o.Pull && arch == runtime.GOARCH {
+	if !pull {
 		o.Progress("building the base image with mmdebstrap, about a minute; later labs take it from " + o.Cache)
 		if err := bootstrap(ctx, part, sources, options); err != nil {
 			return err

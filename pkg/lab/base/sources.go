@@ -63,8 +63,9 @@ func hostSources(ctx context.Context, etc string) (sources string, options []str
 
 // Mirrors are the host names from which machines fetch packages by plain HTTP,
 // without a proxy of their own: those a cache can answer for.
-func Mirrors(ctx context.Context) (hosts []string) {
-	sources, options := hostSources(ctx, "/etc")
+func Mirrors(ctx context.Context) []string { return mirrors(hostSources(ctx, "/etc")) }
+
+func mirrors(sources string, options []string) (hosts []string) {
 	if strings.Contains(strings.ToLower(strings.Join(options, "\n")), "::proxy") {
 		return nil
 	}

@@ -125,7 +125,7 @@ func runEngine(ctx context.Context, program, dir string) error {
 	if ours(dir) == 0 {
 		_ = os.Remove(pid) // dockerd refuses to start beside the file of a dead one whose number is taken
 	}
-	cmd := exec.Command(program, "--pidfile", pid) // outlives us, so no context
+	cmd := exec.Command(program, "--pidfile", pid) //nolint:noctx // it outlives us
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -249,8 +249,8 @@ func (o Options) launch(ctx context.Context, binary, build string) (*Lab, error)
 	if err != nil {
 		return nil, err
 	}
-	// The lab outlives us: no context, a session of its own, no terminal.
-	cmd := exec.Command(binary, append([]string{
+	// A session of its own, no terminal.
+	cmd := exec.Command(binary, append([]string{ //nolint:noctx // the lab outlives us
 		"-dir", o.Dir, "-id", id(o.Dir), "-api", o.API, "-socks", o.SOCKS, "-factor", o.Factor, "-cache", o.Cache, "-build", build,
 	}, o.Args...)...)
 	cmd.Dir = o.Dir
@@ -338,7 +338,8 @@ func environ() (env []string) {
 
 // free says whether a port can be had, or who has it.
 func free(ctx context.Context, addr, dir string) error {
-	l, err := net.Listen("tcp", addr)
+	var c net.ListenConfig
+	l, err := c.Listen(ctx, "tcp", addr)
 	if err == nil {
 		return l.Close()
 	}

@@ -108,11 +108,11 @@ func TestContractThroughRelay(t *testing.T) {
 }
 
 // login runs a command in a machine over SSH.
-func login(t *testing.T, r *docker.Runtime, id, user string, key ssh.Signer, command string) string {
+func login(t *testing.T, r *docker.Runtime, id string, key ssh.Signer, command string) string {
 	c, err := r.Dial(t.Context(), id, 22)
 	require.NoError(t, err)
 	conn, chans, reqs, err := ssh.NewClientConn(c, id, &ssh.ClientConfig{
-		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		User: "admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
 		HostKeyCallback: func(string, net.Addr, ssh.PublicKey) error { return nil },
 	})
 	require.NoError(t, err)
@@ -145,23 +145,23 @@ func TestInstanceData(t *testing.T) {
 		require.NoError(t, err)
 	}
 	start("i-1", runtime.Base, "ip-10-0-1-17")
-	assert.Equal(t, "done", login(t, r, "i-1", "admin", key, "cloud-init status --wait | tail -1 | cut -d' ' -f2"))
-	assert.Equal(t, "ip-10-0-1-17", login(t, r, "i-1", "admin", key, "sudo -n cat /root/told"))
-	assert.Equal(t, "ip-10-0-1-17", login(t, r, "i-1", "admin", key, "hostname"))
-	assert.Equal(t, "running", login(t, r, "i-1", "admin", key, "sudo -n systemctl is-system-running --wait"))
+	assert.Equal(t, "done", login(t, r, "i-1", key, "cloud-init status --wait | tail -1 | cut -d' ' -f2"))
+	assert.Equal(t, "ip-10-0-1-17", login(t, r, "i-1", key, "sudo -n cat /root/told"))
+	assert.Equal(t, "ip-10-0-1-17", login(t, r, "i-1", key, "hostname"))
+	assert.Equal(t, "running", login(t, r, "i-1", key, "sudo -n systemctl is-system-running --wait"))
 	identity := "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub"
-	first := login(t, r, "i-1", "admin", key, identity)
+	first := login(t, r, "i-1", key, identity)
 
 	require.NoError(t, r.Stop(t.Context(), "i-1"))
 	require.NoError(t, r.Save(t.Context(), "i-1", "ami-1"))
 	start("i-1", runtime.Base, "ip-10-0-1-17")
-	assert.Equal(t, first, login(t, r, "i-1", "admin", key, identity), "it is the same machine")
+	assert.Equal(t, first, login(t, r, "i-1", key, identity), "it is the same machine")
 
 	start("i-2", "ami-1", "ip-10-0-2-9")
-	assert.Equal(t, "done", login(t, r, "i-2", "admin", key, "cloud-init status --wait | tail -1 | cut -d' ' -f2"))
-	assert.Equal(t, "ip-10-0-2-9", login(t, r, "i-2", "admin", key, "sudo -n cat /root/told"))
+	assert.Equal(t, "done", login(t, r, "i-2", key, "cloud-init status --wait | tail -1 | cut -d' ' -f2"))
+	assert.Equal(t, "ip-10-0-2-9", login(t, r, "i-2", key, "sudo -n cat /root/told"))
 	hostKey := strings.Split(first, "\n")[1]
-	assert.NotContains(t, login(t, r, "i-2", "admin", key, identity), hostKey, "it has a host key of its own")
+	assert.NotContains(t, login(t, r, "i-2", key, identity), hostKey, "it has a host key of its own")
 
 	console, err := r.Console(t.Context(), "i-2")
 	require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestPackages(t *testing.T) {
 		_, err := r.Start(t.Context(), runtime.Spec{ID: id, Image: image, Keys: []string{line}})
 		require.NoError(t, err)
 		begin := time.Now()
-		login(t, r, id, "admin", key, "sudo -n apt-get -q update && sudo -n apt-get -q -y install --no-install-recommends tree")
+		login(t, r, id, key, "sudo -n apt-get -q update && sudo -n apt-get -q -y install --no-install-recommends tree")
 		t.Logf("%s: update and install in %s", id, time.Since(begin).Round(time.Millisecond))
 	}
 	install("i-1", runtime.Base)
@@ -200,8 +200,8 @@ func TestPackages(t *testing.T) {
 	r = again(t) // the lab was started anew
 	install("i-2", runtime.Base)
 	assert.Equal(t, first, kept(), "everything was there")
-	assert.Contains(t, login(t, r, "i-2", "admin", key, "cat /etc/hosts"), mirrors[0])
-	assert.Empty(t, login(t, r, "i-2", "admin", key, "sudo -n sh -c 'mount --bind / /mnt && cat /mnt/etc/hosts; umount /mnt'"),
+	assert.Contains(t, login(t, r, "i-2", key, "cat /etc/hosts"), mirrors[0])
+	assert.Empty(t, login(t, r, "i-2", key, "sudo -n sh -c 'mount --bind / /mnt && cat /mnt/etc/hosts; umount /mnt'"),
 		"it is on the disk, so it would be in the image")
 }
 
@@ -220,7 +220,7 @@ func TestStartCutShort(t *testing.T) {
 		other := again(t) // as a lab started anew
 		_, err = other.Start(t.Context(), spec)
 		require.NoError(t, err)
-		assert.Equal(t, "admin", login(t, other, "i-1", "admin", key, "id -un"))
+		assert.Equal(t, "admin", login(t, other, "i-1", key, "id -un"))
 		require.NoError(t, other.Remove(t.Context(), "i-1"))
 	}
 }

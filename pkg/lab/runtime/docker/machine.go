@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -106,9 +107,7 @@ func (r *Runtime) makeAt(ctx context.Context, s runtime.Spec, at netip.Addr) (co
 		return none, err
 	}
 	labels := map[string]string{}
-	for k, v := range s.Labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, s.Labels)
 	labels[LabelLab], labels[labelMachine], labels[labelImage], labels[labelFault] = r.opts.Lab, s.ID, s.Image, string(fault)
 	wait := stopWait
 	host := &container.HostConfig{

@@ -38,12 +38,13 @@ func TestContract(t *testing.T) {
 	})
 }
 
-func page(t *testing.T, r *memory.Runtime, id, path string) (int, string, error) {
+// page is what machine i-1 answers.
+func page(t *testing.T, r *memory.Runtime) (int, string, error) {
 	c := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return r.Dial(ctx, id, 80) },
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return r.Dial(ctx, "i-1", 80) },
 	}}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://machine"+path, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://machine/", nil)
 	require.NoError(t, err)
 	res, err := c.Do(req)
 	if err != nil {
@@ -60,7 +61,7 @@ func TestDiskBelongsToTheMachine(t *testing.T) {
 	_, err := r.Start(t.Context(), runtime.Spec{ID: "i-1", Image: "ami-1"})
 	require.NoError(t, err)
 	require.NoError(t, r.Edit("i-1", func(d *memory.Image) { d.Pages["/"] = memory.Page{Status: 503, Body: "new"} }))
-	code, body, err := page(t, r, "i-1", "/")
+	code, body, err := page(t, r)
 	require.NoError(t, err)
 	assert.Equal(t, 503, code)
 	assert.Equal(t, "new", body)
@@ -70,7 +71,7 @@ func TestDiskBelongsToTheMachine(t *testing.T) {
 	assert.Equal(t, []string{"ami-1", runtime.Base}, r.Images())
 
 	require.NoError(t, r.Edit("i-1", func(d *memory.Image) { d.Off = true }))
-	_, _, err = page(t, r, "i-1", "/")
+	_, _, err = page(t, r)
 	require.ErrorContains(t, err, "refused")
 	require.ErrorIs(t, r.Edit("i-2", func(*memory.Image) {}), runtime.ErrNoMachine)
 }
@@ -84,7 +85,7 @@ func TestBootIsUserData(t *testing.T) {
 	require.NoError(t, r.AddImage("ami-1", memory.Site("hello", "k1")))
 	_, err := r.Start(t.Context(), runtime.Spec{ID: "i-1", Image: "ami-1", UserData: []byte("break it")})
 	require.NoError(t, err)
-	code, _, err := page(t, r, "i-1", "/")
+	code, _, err := page(t, r)
 	require.NoError(t, err)
 	assert.Equal(t, 500, code)
 	require.NoError(t, r.Stop(t.Context(), "i-1"))
@@ -101,10 +102,10 @@ func TestFaultsWaitByTheClock(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.Start(t.Context(), runtime.Spec{ID: "i-1", Image: "ami-1", Fault: runtime.Fault{BootDelay: time.Hour, DieAfter: time.Hour}})
 	require.NoError(t, err)
-	_, _, err = page(t, r, "i-1", "/")
+	_, _, err = page(t, r)
 	require.ErrorContains(t, err, "refused")
 	c.Advance(time.Hour)
-	code, _, err := page(t, r, "i-1", "/")
+	code, _, err := page(t, r)
 	require.NoError(t, err)
 	assert.Equal(t, 200, code)
 	require.Eventually(t, func() bool {

@@ -273,8 +273,8 @@ func (s *suite) traffic(t *testing.T) {
 }
 
 func asTimeout(err error) bool {
-	n, ok := err.(net.Error)
-	return ok && n.Timeout()
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 func (s *suite) slowBoot(t *testing.T) {

@@ -1,0 +1,11 @@
+package base
+
+// What the tests look at without an engine.
+var (
+	HostSources    = hostSources
+	MirrorsOf      = mirrors
+	PassedOn       = passedOn
+	Build          = build
+	Forget         = forget
+	DefaultSources = debian
+)
