@@ -145,8 +145,11 @@ apt_run() {
 build() {
   local home what=$1 arg=$2 new
   home=$(home_of "$what $arg")
+  # What a killed build left; another clone may be building right now.
+  for new in "$home".new.*; do
+    if ! kill -0 "${new##*.}" 2>/dev/null; then rm -rf "$new"; fi
+  done
   new=$home.new.$$
-  rm -rf "$new"
   mkdir -p "$new/bin"
   case $what in
     build) "$top/station/$arg" "$new" ;;
