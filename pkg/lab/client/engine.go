@@ -49,12 +49,29 @@ func ask(ctx context.Context, path string) ([]byte, error) {
 	return io.ReadAll(res.Body)
 }
 
-// answers says whether an engine is there. One elsewhere, by DOCKER_HOST or a
-// context, is not ours to judge: the lab's program says if it does not answer.
-func answers(ctx context.Context) bool {
-	if os.Getenv("DOCKER_HOST") != "" {
-		return true
+// elsewhere is the engine that is not at the usual socket: that of DOCKER_HOST,
+// or of the docker CLI's context as Colima, Docker Desktop and rootless engines
+// set it. It is "" if there is none.
+func elsewhere(ctx context.Context) string {
+	if h := os.Getenv("DOCKER_HOST"); h != "" {
+		return h
 	}
+	if _, err := os.Stat(socket); err == nil {
+		return ""
+	}
+	out, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").Output()
+	if h := strings.TrimSpace(string(out)); err == nil && h != "unix://"+socket {
+		return h
+	}
+	return ""
+}
+
+// answers says whether an engine is there. One elsewhere is not ours to judge:
+// the lab's program says if it does not answer.
+func answers(ctx context.Context) bool { return elsewhere(ctx) != "" || pong(ctx) }
+
+// pong says whether the engine at the usual socket answers.
+func pong(ctx context.Context) bool {
 	_, err := ask(ctx, "/_ping")
 	return err == nil
 }
@@ -125,7 +142,7 @@ func runEngine(ctx context.Context, program, dir string) error {
 	if ours(dir) == 0 {
 		_ = os.Remove(pid) // dockerd refuses to start beside the file of a dead one whose number is taken
 	}
-	cmd := exec.Command(program, "--pidfile", pid) //nolint:noctx // it outlives us
+	cmd := exec.Command(program, "--pidfile", pid) // it outlives us
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -149,10 +166,10 @@ func runEngine(ctx context.Context, program, dir string) error {
 func await(ctx context.Context, ended <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, engineWait)
 	defer cancel()
-	for !answers(ctx) {
+	for !pong(ctx) {
 		select {
 		case err := <-ended:
-			if answers(ctx) {
+			if pong(ctx) {
 				return nil // somebody else's came up meanwhile
 			}
 			return exitError(err)

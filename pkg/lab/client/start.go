@@ -249,13 +249,13 @@ func (o Options) launch(ctx context.Context, binary, build string) (*Lab, error)
 	if err != nil {
 		return nil, err
 	}
-	// A session of its own, no terminal.
-	cmd := exec.Command(binary, append([]string{ //nolint:noctx // the lab outlives us
+	// It outlives us: a session of its own, no terminal.
+	cmd := exec.Command(binary, append([]string{
 		"-dir", o.Dir, "-id", id(o.Dir), "-api", o.API, "-socks", o.SOCKS, "-factor", o.Factor, "-cache", o.Cache, "-build", build,
 	}, o.Args...)...)
 	cmd.Dir = o.Dir
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = environ()
+	cmd.Env = environ(ctx)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, &Error{What: "the lab does not start", Where: binary, State: "nothing was started", Err: err}
@@ -326,10 +326,14 @@ func since(name string, from int64) string {
 	return string(b)
 }
 
-// environ is ours without credentials: the lab needs none.
-func environ() (env []string) {
+// environ is ours without credentials, of which the lab needs none, and with the
+// engine's place.
+func environ(ctx context.Context) (env []string) {
+	if h := elsewhere(ctx); h != "" {
+		env = append(env, "DOCKER_HOST="+h)
+	}
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "AWS_") && !strings.HasPrefix(v, "CHAIN_") {
+		if !strings.HasPrefix(v, "AWS_") && !strings.HasPrefix(v, "CHAIN_") && !strings.HasPrefix(v, "DOCKER_HOST=") {
 			env = append(env, v)
 		}
 	}
@@ -346,15 +350,15 @@ func free(ctx context.Context, addr, dir string) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return &Error{What: "the lab cannot listen", Where: addr, State: "nothing was started", Err: err}
 	}
-	elsewhere := "CHAIN_LAB_API=127.0.0.1:4576 CHAIN_LAB_SOCKS=127.0.0.1:4577 ./station.sh lab:up   # this lab beside it, on other ports"
+	beside := "CHAIN_LAB_API=127.0.0.1:4576 CHAIN_LAB_SOCKS=127.0.0.1:4577 ./station.sh lab:up   # this lab beside it, on other ports"
 	if s, err := status(ctx, addr); err == nil {
 		return &Error{
 			What:  fmt.Sprintf("port %s is held by another lab: %s, directory %s, process %d", addr, s.ID, s.Dir, s.PID),
 			Where: dir, State: "nothing was started",
-			Next: []string{"export CHAIN_LAB=" + s.Dir + "   # to use that lab", elsewhere},
+			Next: []string{"export CHAIN_LAB=" + s.Dir + "   # to use that lab", beside},
 		}
 	}
-	next := []string{elsewhere}
+	next := []string{beside}
 	holder := holderOf(ctx, addr)
 	if holder.pid > 0 {
 		next = append([]string{fmt.Sprintf("kill %d   # if you can do without %s", holder.pid, holder.name)}, next...)

@@ -148,7 +148,9 @@ func (o Options) destroy(ctx context.Context) error {
 			return err
 		}
 	}
-	out, err := exec.CommandContext(ctx, binary, "-dir", o.Dir, "-id", id(o.Dir), "-down").CombinedOutput()
+	cmd := exec.CommandContext(ctx, binary, "-dir", o.Dir, "-id", id(o.Dir), "-down")
+	cmd.Env = environ(ctx)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return &Error{
 			What: "not all of the lab could be destroyed", Where: "lab " + id(o.Dir), State: "its process has ended, its files are kept",

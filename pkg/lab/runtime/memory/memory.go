@@ -229,7 +229,7 @@ func (r *Runtime) Start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		}
 		m.Boots++
 		m.say(fmt.Sprintf("boot %d of %s from %s", m.Boots, s.ID, m.Spec.Image))
-		r.up(s.ID, m) //nolint:contextcheck // a machine outlives the call that started it
+		r.up(s.ID, m)
 		if err := r.keep(); err != nil {
 			return runtime.Status{}, err
 		}
@@ -311,7 +311,7 @@ func (r *Runtime) Stop(ctx context.Context, id string) error {
 	}
 	m.say("shutdown")
 	if m.web != nil {
-		m.web.shutdown() //nolint:contextcheck // it goes on for a moment after the call
+		m.web.shutdown()
 	}
 	r.down(m)
 	return r.keep()
