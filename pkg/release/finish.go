@@ -177,6 +177,9 @@ func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error)
 		if err := st.Protect(ctx, policy); err != nil {
 			return nil, err
 		}
+		if s.Live, err = st.Read(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.drained(ctx, run); err != nil {
 		return nil, err
