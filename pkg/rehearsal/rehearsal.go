@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
@@ -185,7 +186,7 @@ func (s step) Skip(st *State) string {
 
 func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 	if st.Stack != nil {
-		st.Stack.Tell = func(e stack.Event) { run.Note("%s", e) }
+		st.Stack.Tell = func(e stack.Event) { Tell(run, e) }
 	}
 	err := s.run(ctx, run, st)
 	if err == nil {
@@ -231,4 +232,14 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 		Code: code, ID: id, What: "rehearsal failed", Where: where, State: "production is untouched; the test stack is deleted",
 		Next: []string{"repair the cause, commit, then the same command again"}, Err: err,
 	}
+}
+
+// Tell hands on the events of a stack that are news: what began is left out,
+// since what ends or fails is told.
+func Tell(run *pipeline.Run, e stack.Event) {
+	began := strings.HasSuffix(e.Status, "_IN_PROGRESS")
+	if began && !e.Own() && (e.Reason == "" || e.Reason == "Resource creation Initiated" || strings.HasPrefix(e.Reason, "Eventual consistency")) {
+		return
+	}
+	run.Note("%s", e)
 }

@@ -44,7 +44,7 @@ func clear(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err := name(ctx, s); err != nil {
 		return err
 	}
-	s.Stack.Tell = func(e stack.Event) { run.Note("%s", e) }
+	s.Stack.Tell = func(e stack.Event) { Tell(run, e) }
 	undo(run, s)
 	for range 3 {
 		now, err := s.Stack.Status(ctx)

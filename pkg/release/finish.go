@@ -43,7 +43,7 @@ func setCapacity(ctx context.Context, run *pipeline.Run, s *State) error {
 
 func (s *State) told(run *pipeline.Run) *stack.Stack {
 	st := s.Stack()
-	st.Tell = func(e stack.Event) { run.Note("%s", e) }
+	st.Tell = func(e stack.Event) { rehearsal.Tell(run, e) }
 	return st
 }
 

@@ -34,8 +34,7 @@ func evidenceOf(r *rehearsal.State) (trail.Evidence, error) {
 // clearProduction deletes a stack that never came into being and so holds
 // nothing. One that ever completed is never deleted.
 func clearProduction(ctx context.Context, run *pipeline.Run, s *State) error {
-	st := s.Stack()
-	st.Tell = func(e stack.Event) { run.Note("%s", e) }
+	st := s.told(run)
 	now, err := st.Status(ctx)
 	if errors.Is(err, stack.ErrAbsent) {
 		return nil
