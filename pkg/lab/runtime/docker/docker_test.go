@@ -88,23 +88,20 @@ func bake(t *testing.T, r *docker.Runtime, ref string) {
 	require.NoError(t, r.Remove(t.Context(), id))
 }
 
-func contract(t *testing.T, change func(*docker.Options)) {
+func kit(t *testing.T, change func(*docker.Options)) runtimetest.Kit {
 	r, again := open(t, change)
-	runtimetest.Run(t, runtimetest.Kit{
+	return runtimetest.Kit{
 		Runtime:  r,
 		Web:      func(t *testing.T, ref string) { bake(t, r, ref) },
 		Reopen:   func(t *testing.T) runtime.Runtime { return again(t) },
 		Patience: time.Minute,
-	})
+	}
 }
 
-func TestContract(t *testing.T) { contract(t, nil) }
+func TestContract(t *testing.T) { runtimetest.Run(t, kit(t, nil)) }
 
-func TestContractThroughRelay(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the contract once more")
-	}
-	contract(t, func(o *docker.Options) { o.Relay = true })
+func TestTrafficThroughRelay(t *testing.T) {
+	runtimetest.Traffic(t, kit(t, func(o *docker.Options) { o.Relay = true }))
 }
 
 // login runs a command in a machine over SSH.
@@ -210,7 +207,7 @@ func TestStartCutShort(t *testing.T) {
 	r, again := open(t, nil)
 	key, line := newKey(t)
 	spec := runtime.Spec{ID: "i-1", Image: runtime.Base, Hostname: "h", Keys: []string{line}}
-	for wait := 5 * time.Millisecond; wait < 2*time.Second; wait *= 2 {
+	for wait := 5 * time.Millisecond; wait < 2*time.Second; wait *= 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		_, err := r.Start(ctx, spec)
 		cancel()

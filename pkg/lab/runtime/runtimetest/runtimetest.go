@@ -58,6 +58,15 @@ func Run(t *testing.T, k Kit) {
 	}
 }
 
+// Traffic proves only what depends on the way to a machine.
+func Traffic(t *testing.T, k Kit) {
+	s := &suite{Kit: k}
+	k.Web(t, web)
+	t.Run("traffic", s.traffic)
+	t.Run("a machine that never answers", s.never)
+	t.Run("another process", s.reopen)
+}
+
 type suite struct{ Kit }
 
 const web = "ami-web"
