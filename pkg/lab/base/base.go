@@ -19,8 +19,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -85,7 +87,10 @@ func Prepare(ctx context.Context, o Options) (string, error) {
 		if err := build(ctx, o, tarball, sources, options, pull); err != nil {
 			return "", fmt.Errorf("base image: %w", err)
 		}
-		forget(o, tarball)
+		forget(o)
+	}
+	if now := time.Now(); os.Chtimes(tarball, now, now) != nil {
+		o.Log.Info("the cache does not note that it was used", "file", tarball)
 	}
 	if err := load(ctx, o, tarball, ref, digest); err != nil {
 		return "", fmt.Errorf("base image: %w", err)
@@ -205,13 +210,20 @@ func load(ctx context.Context, o Options, tarball, ref, digest string) error {
 	return nil
 }
 
-// forget drops the tarballs of earlier recipes.
-func forget(o Options, keep string) {
-	old, _ := filepath.Glob(filepath.Join(o.Cache, "base-*.tar")) // the pattern is well formed
-	for _, f := range old {
-		if f == keep {
-			continue
+// kept is how many tarballs the cache holds: clones at different commits share it.
+const kept = 3
+
+// forget drops the tarballs that were used least recently.
+func forget(o Options) {
+	all, _ := filepath.Glob(filepath.Join(o.Cache, "base-*.tar")) // the pattern is well formed
+	used := func(f string) (t time.Time) {
+		if i, err := os.Stat(f); err == nil {
+			t = i.ModTime()
 		}
+		return t
+	}
+	slices.SortFunc(all, func(a, b string) int { return used(b).Compare(used(a)) })
+	for _, f := range all[min(kept, len(all)):] {
 		if err := os.Remove(f); err != nil {
 			o.Log.Warn("the base image of an earlier recipe stays", "error", err)
 		}

@@ -1,10 +1,12 @@
 package base_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/client"
 	"github.com/stretchr/testify/assert"
@@ -113,8 +115,12 @@ func TestBuildAsks(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mmdebstrap"), []byte(script), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	cache := t.TempDir()
-	old := filepath.Join(cache, "base-old.tar")
-	require.NoError(t, os.WriteFile(old, nil, 0o600))
+	for i := range 4 {
+		old := filepath.Join(cache, fmt.Sprintf("base-old%d.tar", i))
+		require.NoError(t, os.WriteFile(old, nil, 0o600))
+		used := time.Now().Add(-time.Duration(i+1) * time.Hour)
+		require.NoError(t, os.Chtimes(old, used, used))
+	}
 	tarball := filepath.Join(cache, "base-x.tar")
 	o := base.Options{Cache: cache, Progress: func(string) {}}
 	require.NoError(t, base.Build(t.Context(), o, tarball, base.DefaultSources, []string{`Acquire::Check-Date "false";`, `Acquire::Retries "3";`}, false))
@@ -125,9 +131,10 @@ func TestBuildAsks(t *testing.T) {
 	for _, p := range []string{"systemd-sysv", "openssh-server", "cloud-init", "sudo"} {
 		assert.Contains(t, string(b), p)
 	}
-	base.Forget(o, tarball)
-	assert.NoFileExists(t, old)
-	assert.FileExists(t, tarball)
+	base.Forget(o)
+	left, err := filepath.Glob(filepath.Join(cache, "*"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{filepath.Join(cache, "base-old0.tar"), filepath.Join(cache, "base-old1.tar"), tarball}, left, "those used last")
 }
 
 func TestNoEngine(t *testing.T) {
