@@ -96,7 +96,7 @@ func (o *options) destroy(ctx context.Context) error {
 	if err := docker.Destroy(ctx, api, o.id); err != nil {
 		return err
 	}
-	return docker.DropBases(ctx, api)
+	return base.Drop(ctx, api, o.cache)
 }
 
 // run is the lab's whole life.
@@ -177,6 +177,11 @@ func (o *options) runtime(ctx context.Context, log *slog.Logger) (runtime.Runtim
 		return nil, image, err
 	}
 	defer api.Close()
+	release, err := base.Hold(o.cache)
+	if err != nil {
+		return nil, image, err
+	}
+	defer release()
 	begin := time.Now()
 	ref, err := base.Prepare(ctx, base.Options{
 		Engine: api, Cache: o.cache, Log: log,

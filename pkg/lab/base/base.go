@@ -98,6 +98,46 @@ func Prepare(ctx context.Context, o Options) (string, error) {
 	return ref, nil
 }
 
+// Hold keeps Drop away, in any process, from before Prepare until the lab's
+// network is there: only then an engine shows that somebody needs a base image.
+func Hold(cache string) (release func(), err error) {
+	f, err := use(cache)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("base image: %w", err)
+	}
+	return func() { _ = f.Close() }, nil // the lock goes with the file
+}
+
+// Drop removes the base images from an engine in which no lab is left, unless one
+// is just being started. The cache keeps their tarballs.
+func Drop(ctx context.Context, engine *client.Client, cache string) error {
+	f, err := use(cache)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil // somebody holds it
+	}
+	return docker.DropBases(ctx, engine)
+}
+
+func use(cache string) (*os.File, error) {
+	err := os.MkdirAll(cache, 0o755)
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(filepath.Join(cache, "base.use"), os.O_CREATE|os.O_RDWR, 0o644)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("base image: %w", err)
+	}
+	return f, nil
+}
+
 // digest of what the image is made from.
 func digest(parts ...string) string {
 	h := sha256.New()

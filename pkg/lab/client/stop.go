@@ -148,7 +148,7 @@ func (o Options) destroy(ctx context.Context) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, binary, "-dir", o.Dir, "-id", id(o.Dir), "-down")
+	cmd := exec.CommandContext(ctx, binary, "-dir", o.Dir, "-id", id(o.Dir), "-cache", o.Cache, "-down")
 	cmd.Env = environ(ctx)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

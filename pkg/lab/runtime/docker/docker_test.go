@@ -37,6 +37,9 @@ func engine(t *testing.T) *client.Client {
 // open makes a runtime for a lab of its own and destroys all of it afterwards.
 func open(t *testing.T, change func(*docker.Options)) (*docker.Runtime, func(*testing.T) *docker.Runtime) {
 	api := engine(t)
+	release, err := base.Hold(labs.Cache())
+	require.NoError(t, err)
+	defer release()
 	begin := time.Now()
 	ref, err := base.Prepare(t.Context(), base.Options{Engine: api, Cache: labs.Cache()})
 	require.NoError(t, err)
