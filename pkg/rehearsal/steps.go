@@ -334,7 +334,10 @@ func (s *State) propose(ctx context.Context, op string, d *Deployment, explicit 
 	if err != nil {
 		return nil, err
 	}
-	c.Minutes = s.Minutes
+	if !explicit {
+		// The way back is compared at once; watching it would prove nothing more.
+		c.Minutes = s.Minutes
+	}
 	if s.Triggers != nil {
 		c.Alarms = now.Alarms(s.Triggers(now.Body))
 	}

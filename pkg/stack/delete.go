@@ -45,7 +45,7 @@ func (s *Stack) Delete(ctx context.Context, token string) error {
 		if err != nil {
 			return err
 		}
-		status, err := s.gone(ctx, id)
+		status, err := s.gone(ctx, id, before)
 		if err != nil {
 			return err
 		}
@@ -66,8 +66,46 @@ func (s *Stack) Delete(ctx context.Context, token string) error {
 	return nil
 }
 
+// hurry lets go of machines that a lifecycle hook holds back for draining: of a
+// stack that is being deleted nobody is a user any more. It only saves time, so
+// what goes wrong here is left to the hook's own timeout.
+func (s *Stack) hurry(ctx context.Context, before map[string]Resource) {
+	for _, r := range before {
+		if r.Type != typeGroup || r.ID == "" {
+			continue
+		}
+		out, err := s.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{r.ID}})
+		if err != nil || len(out.AutoScalingGroups) == 0 {
+			continue
+		}
+		var held []string
+		for _, i := range out.AutoScalingGroups[0].Instances {
+			if i.LifecycleState == "Terminating:Wait" {
+				held = append(held, aws.ToString(i.InstanceId))
+			}
+		}
+		if len(held) == 0 {
+			continue
+		}
+		hooks, err := s.asg.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: &r.ID})
+		if err != nil {
+			continue
+		}
+		for _, h := range hooks.LifecycleHooks {
+			if aws.ToString(h.LifecycleTransition) != "autoscaling:EC2_INSTANCE_TERMINATING" {
+				continue
+			}
+			for _, i := range held {
+				_, _ = s.asg.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
+					AutoScalingGroupName: &r.ID, LifecycleHookName: h.LifecycleHookName, InstanceId: &i, LifecycleActionResult: aws.String("CONTINUE"),
+				})
+			}
+		}
+	}
+}
+
 // gone waits for the end of a deletion and tells new events.
-func (s *Stack) gone(ctx context.Context, id string) (string, error) {
+func (s *Stack) gone(ctx context.Context, id string, before map[string]Resource) (string, error) {
 	status := ""
 	seen := map[string]bool{}
 	first := true
@@ -95,6 +133,9 @@ func (s *Stack) gone(ctx context.Context, id string) (string, error) {
 			return false, false, err
 		}
 		status = string(d.StackStatus)
+		if status == "DELETE_IN_PROGRESS" {
+			s.hurry(ctx, before)
+		}
 		return status == "DELETE_COMPLETE" || status == "DELETE_FAILED", news, nil
 	})
 	if err != nil {
