@@ -32,8 +32,17 @@ type answering interface {
 // another one steps before it.
 func services(n *network.Network) ([]answering, []core.Service) {
 	list := []answering{
-		ec2.Service{}, elb.Service{}, autoscaling.Service{}, cloudwatch.Service{}, route53.Service{},
-		sns.Service{}, logs.Service{}, iam.Service{}, ssm.Service{}, sts.Service{}, cloudformation.Service{},
+		ec2.Service{},
+		elb.Service{},
+		autoscaling.Service{},
+		cloudwatch.Service{},
+		route53.Service{},
+		sns.Service{},
+		logs.Service{},
+		iam.Service{},
+		ssm.Service{},
+		sts.Service{},
+		cloudformation.Service{},
 	}
 	all := make([]core.Service, 0, len(list)+1)
 	for _, s := range list {

@@ -98,7 +98,6 @@ type Tx struct {
 
 	core    *Core
 	changed bool
-	jobs    []job
 }
 
 // Changed says that the world changed: it will be kept, and every service steps once more.
@@ -339,7 +338,7 @@ func (c *Core) Start() {
 	})
 }
 
-// Settle, in manual mode, steps and runs jobs inline until nothing is left to
+// Settle steps and runs jobs inline, in manual mode, until nothing is left to
 // do at this moment. It returns the next moment somebody wants a step (zero: none).
 func (c *Core) Settle() time.Time {
 	for {
@@ -360,7 +359,7 @@ func (c *Core) Settle() time.Time {
 // Close ends steps and jobs and waits for them. Machines stay.
 func (c *Core) Close() {
 	c.stop()
-	c.mu.Lock() // whoever is in Do or a step has launched its jobs once this is had
-	c.mu.Unlock()
+	c.mu.Lock()   // whoever is in Do or a step has launched its jobs once this is had
+	c.mu.Unlock() //nolint:staticcheck // nothing needs the lock, only to have had it
 	c.wg.Wait()
 }

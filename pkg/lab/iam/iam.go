@@ -5,6 +5,7 @@ package iam
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -282,10 +283,8 @@ func DeleteRole(tx *core.Tx, in *RoleNameInput) (*Done, error) {
 		return nil, fail(409, "DeleteConflict", "Cannot delete entity, must delete policies first.")
 	}
 	for _, p := range tx.World.Profiles {
-		for _, n := range p.Roles {
-			if n == r.Name {
-				return nil, fail(409, "DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
-			}
+		if slices.Contains(p.Roles, r.Name) {
+			return nil, fail(409, "DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
 		}
 	}
 	delete(tx.World.Roles, r.Name)
@@ -370,10 +369,8 @@ func AttachRolePolicy(tx *core.Tx, in *AttachInput) (*Done, error) {
 	if !strings.HasPrefix(in.PolicyArn, "arn:") {
 		return nil, wire.Errorf("InvalidInput", "ARN %s is not valid.", in.PolicyArn)
 	}
-	for _, a := range r.Managed {
-		if a == in.PolicyArn {
-			return &Done{}, nil
-		}
+	if slices.Contains(r.Managed, in.PolicyArn) {
+		return &Done{}, nil
 	}
 	r.Managed = append(r.Managed, in.PolicyArn)
 	return &Done{}, nil

@@ -143,7 +143,7 @@ type RouteTable struct {
 // Route of a table.
 type Route struct{ Destination, Gateway string }
 
-// InternetGateway, attached to at most one VPC.
+// InternetGateway is attached to at most one VPC.
 type InternetGateway struct {
 	ID, VPCID string
 	Tags      Tags

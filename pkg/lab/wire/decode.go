@@ -178,7 +178,7 @@ func element(d *xml.Decoder, depth int) (any, error) {
 	var m map[string]any
 	for {
 		t, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, io.ErrUnexpectedEOF
 		}
 		if err != nil {

@@ -23,15 +23,14 @@ func (p Protocol) String() string {
 }
 
 type field struct {
-	index    []int
-	goName   string
-	name     string
-	item     string
-	flat     bool
-	empty    bool
-	header   bool
-	query    bool
-	embedded bool
+	index  []int
+	goName string
+	name   string
+	item   string
+	flat   bool
+	empty  bool
+	header bool
+	query  bool
 }
 
 var fieldCache sync.Map // reflect.Type -> []field
