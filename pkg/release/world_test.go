@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/build-deploy-chain/chain/pkg/config"
@@ -255,4 +256,13 @@ func (w *world) evidence(t testing.TB) trail.Evidence {
 	var e trail.Evidence
 	require.NoError(t, json.Unmarshal(b, &e))
 	return e
+}
+
+// allocate takes an Elastic IP, as somebody else in the account might.
+func (w *world) allocate(t testing.TB) {
+	t.Helper()
+	cfg, err := w.chain(t).Target.AWS(t.Context())
+	require.NoError(t, err)
+	_, err = ec2.NewFromConfig(cfg).AllocateAddress(t.Context(), &ec2.AllocateAddressInput{})
+	require.NoError(t, err)
 }

@@ -1,0 +1,225 @@
+package release_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/release"
+	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/sweep"
+	"github.com/build-deploy-chain/chain/pkg/template"
+	"github.com/build-deploy-chain/chain/pkg/trail"
+)
+
+// writes are the calls that change something.
+func (w *world) writes() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, c := range w.calls {
+		if !strings.HasPrefix(c.action, "Describe") && !strings.HasPrefix(c.action, "Get") && !strings.HasPrefix(c.action, "List") {
+			out = append(out, c.action)
+		}
+	}
+	return out
+}
+
+func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*world, *release.Chain)
+		code  int
+		says  string
+	}{
+		"another account": {func(_ *world, c *release.Chain) { c.Target.Account = "222222222222" }, report.Guard, "222222222222"},
+		"a dirty tree": {func(w *world, _ *release.Chain) {
+			_ = os.WriteFile(filepath.Join(w.clone, "puppet", "page"), []byte("changed"), 0o644)
+		}, report.Usage, "puppet/page"},
+		"a template that nobody rendered": {func(_ *world, c *release.Chain) { c.Environment.Sizes.Zones = 3 }, report.Usage, "is not what chain.yaml says"},
+		"a detached HEAD where a person is asked": {func(w *world, c *release.Chain) {
+			c.Target.Ask = true
+			w.git(t, "checkout", "-q", "--detach")
+		}, report.Guard, "on no branch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.page(t, "Hello World")
+			ch := w.chain(t)
+			w.forget()
+			c.spoil(w, ch)
+			err := ch.Start(false, 0).Do(t.Context(), pipeline.Env{})
+			assert.Equal(t, c.code, report.Code(err), "%v", err)
+			assert.Contains(t, err.Error(), c.says)
+			assert.Empty(t, w.writes())
+			locks, err := ch.Trail.Locks(t.Context())
+			require.NoError(t, err)
+			assert.Empty(t, locks)
+		})
+	}
+}
+
+func TestAnUnknownImageAsDefault(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(w.clone, "cloudformation", "web", "production.eu-west-1.yaml")
+	body, err := os.ReadFile(path)
+	require.NoError(t, err)
+	body, err = template.SetImage(body, "ami-0123456789abcdef0")
+	require.NoError(t, err)
+	w.write(t, path, string(body))
+	w.page(t, "Hello World")
+	w.forget()
+	_, err = w.release(t)
+	assert.Equal(t, report.Usage, report.Code(err), "%v", err)
+	assert.Contains(t, err.Error(), "ami-0123456789abcdef0")
+	assert.Empty(t, w.writes())
+}
+
+func TestNoRoomIsToldBeforeTheFirstWrite(t *testing.T) {
+	w := newWorld(t)
+	w.page(t, "Hello World")
+	ch := w.chain(t)
+	ch.Environment.Sizes.Zones = 2
+	// Four of five addresses are in use by somebody else.
+	for range 4 {
+		w.allocate(t)
+	}
+	w.forget()
+	_, err := w.release(t)
+	assert.Equal(t, report.Guard, report.Code(err), "%v", err)
+	assert.Contains(t, err.Error(), "4 of 5 Elastic IP addresses are used, 2 more are needed")
+	assert.Empty(t, w.writes())
+}
+
+func TestSomebodyElseIsAtIt(t *testing.T) {
+	w := newWorld(t)
+	w.page(t, "Hello World")
+	other := w.chain(t)
+	l, err := other.Trail.Lock(t.Context(), other.Place.LockName(), trail.Holder{User: "ada", Run: "other", What: "release", Step: "think"})
+	require.NoError(t, err)
+	w.forget()
+	_, err = w.release(t)
+	assert.Equal(t, report.Locked, report.Code(err), "%v", err)
+	assert.Contains(t, err.Error(), "ada")
+	assert.Contains(t, err.Error(), "think")
+	assert.Empty(t, w.writes())
+	require.NoError(t, l.Release(t.Context()))
+}
+
+func TestApproval(t *testing.T) {
+	w := newWorld(t)
+	_, key := w.page(t, "Hello World")
+	run := func(ask func(context.Context, string) (string, error)) error {
+		ch := w.chain(t)
+		ch.Target.Ask, ch.Ask = true, ask
+		return ch.Start(false, 0).Do(t.Context(), pipeline.Env{})
+	}
+	answer := func(text string) func(context.Context, string) (string, error) {
+		return func(context.Context, string) (string, error) { return text, nil }
+	}
+	err := run(nil)
+	assert.Equal(t, report.Declined, report.Code(err), "%v", err)
+	assert.Empty(t, w.stacks(), "not even a stack of nothing but a proposal is left")
+	err = run(answer("yes\n"))
+	assert.Equal(t, report.Declined, report.Code(err), "only the stack's name is a yes: %v", err)
+	assert.Empty(t, w.history(t), "no number was claimed")
+	require.NoError(t, run(answer("web-production\n")))
+	assert.Equal(t, key, w.get(t, "/version"))
+
+	_, key = w.page(t, "Hello World, again")
+	err = run(answer(""))
+	assert.Equal(t, report.Declined, report.Code(err), "%v", err)
+	w.environ = append(w.environ, "CHAIN_APPROVE=web-production")
+	require.NoError(t, run(nil))
+	assert.Equal(t, key, w.get(t, "/version"))
+}
+
+func TestTestAloneLeavesProductionAlone(t *testing.T) {
+	w, key := up(t)
+	_, next := w.page(t, "Hello World, again")
+	s, err := w.run(t.Context(), t, true, 0)
+	require.NoError(t, err)
+	assert.Equal(t, key, w.get(t, "/version"))
+	assert.Equal(t, []string{"web-production"}, w.stacks())
+	outcome, _ := s.Summary(0)
+	assert.Contains(t, outcome, "rehearsed")
+	s, err = w.release(t)
+	require.NoError(t, err)
+	assert.NotEmpty(t, s.Rehearsal.Skip)
+	assert.Equal(t, next, w.get(t, "/version"))
+}
+
+func TestStatusHistoryDiffAndSweep(t *testing.T) {
+	w := newWorld(t)
+	c := w.chain(t)
+	outcome, _, err := c.Status(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, outcome, "web-production is not there")
+	lines, err := c.History(t.Context(), 0)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"no release yet"}, lines)
+	lines, err = c.Diff(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(lines, "\n"), "would be created")
+
+	w.page(t, "Hello World")
+	_, err = w.release(t)
+	require.NoError(t, err)
+	c = w.chain(t)
+	outcome, rows, err := c.Status(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, outcome, "web-production is CREATE_COMPLETE")
+	assert.LessOrEqual(t, len(rows), 11)
+	lines, err = c.History(t.Context(), 0)
+	require.NoError(t, err)
+	require.Len(t, lines, 2)
+	assert.Contains(t, lines[1], "released")
+	lines, err = c.Diff(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, lines)
+
+	ami, _ := w.page(t, "Hello World, again")
+	c = w.chain(t)
+	lines, err = c.Diff(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, lines)
+	assert.Contains(t, lines[0], ami)
+
+	// A test run that dies leaves its stack, and a bake that dies an image.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = w.run(ctx, t, true, 0, func(e pipeline.Event) {
+		if e.Kind == pipeline.Started && e.Step == "update the test stack to the candidate" {
+			cancel()
+		}
+	})
+	require.Error(t, err)
+	require.NoError(t, w.l.Memory().AddImage("half", memory.Image{}))
+	half, err := w.l.AddImage(region, "web-half-1", "half", map[string]string{
+		image.TagKey: "half", image.TagRole: "web", image.TagState: image.Unproven, image.TagPurpose: "bake",
+	})
+	require.NoError(t, err)
+	c = w.chain(t)
+	o := sweep.Options{Compute: c.Compute, Account: c.Account, Trail: c.Trail, Sites: []string{"web"}, Run: c.Run}
+	items, err := sweep.Find(t.Context(), o)
+	require.NoError(t, err)
+	var found []string
+	for _, i := range items {
+		found = append(found, i.Kind+" "+i.ID)
+	}
+	assert.Equal(t, []string{"stack web-test-1", "image " + half}, found[:2], "%v", found)
+	require.NoError(t, sweep.Remove(t.Context(), items, func(i sweep.Item) { t.Log(i) }))
+	assert.Equal(t, []string{"web-production"}, w.stacks())
+	items, err = sweep.Find(t.Context(), o)
+	require.NoError(t, err)
+	assert.Empty(t, items)
+	_, err = w.release(t)
+	require.NoError(t, err, "what is good was not swept")
+}
