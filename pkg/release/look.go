@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
@@ -34,7 +35,11 @@ func Tags(site, environment string) map[string]string {
 func guard(ctx context.Context, run *pipeline.Run, s *State) error {
 	run.Fact("target", fmt.Sprintf("%s, account %s, region %s", s.Target.Name, s.Target.Account, s.Target.Region))
 	if err := s.Target.Guard(ctx); err != nil {
-		return refuse("E-REL-03", "this is not the account that is meant", err, "check the profile and "+"the account in chain.yaml")
+		var other *config.MismatchError
+		if !errors.As(err, &other) {
+			return err
+		}
+		return refuse("E-REL-03", "this is not the account that is meant", err, "check the profile and the account in chain.yaml")
 	}
 	state, err := s.Clone.State(ctx)
 	if err != nil {

@@ -130,7 +130,8 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 		f.Code, f.ID, f.State = report.Policy, "E-REL-05", "production is untouched"
 	case stack.Denied(err):
 		f.Code, f.ID = report.Guard, "E-REL-03"
-		f.Next = []string{"aws sts get-caller-identity  # who AWS thinks you are", "the same command again  # it goes on where this one stopped"}
+		f.What = name + ": AWS does not let us"
+		f.Next = []string{"aws sts get-caller-identity  # who AWS thinks you are; aws sso login --profile NAME", "the same command again  # it goes on where this one stopped"}
 	}
 	return f
 }

@@ -317,5 +317,6 @@ func Denied(err error) bool {
 		"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch":
 		return true
 	}
-	return false
+	// The SDK has no type for credentials that cannot be had at all.
+	return err != nil && strings.Contains(err.Error(), "get credentials")
 }
