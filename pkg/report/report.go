@@ -35,15 +35,19 @@ type Report struct {
 	start time.Time
 	id    string
 
-	mu       sync.Mutex
-	events   *os.File
-	full     *os.File
-	lost     error               // why the log is no longer written
-	await    map[string]waiting  // by step
-	open     []string            // steps under way, oldest first
-	tails    map[string][]string // the last lines of children, by step
-	last     time.Time           // of the last line shown
-	live     bool                // a line without end is on the screen
+	mu      sync.Mutex
+	events  *os.File
+	full    *os.File
+	lost    error               // why the log is no longer written
+	await   map[string]waiting  // by step
+	open    []string            // steps under way, oldest first
+	tails   map[string][]string // the last lines of children, by step
+	last    time.Time           // of the last line shown
+	skipped struct {
+		reason string
+		more   int
+	}
+	live     bool // a line without end is on the screen
 	finished bool
 
 	stop context.CancelFunc
@@ -184,6 +188,9 @@ func (r *Report) Tell(e pipeline.Event) {
 		e.Time = r.o.Clock.Now()
 	}
 	r.keepJSON(e)
+	if e.Kind != pipeline.Skipped || e.Text != r.skipped.reason {
+		r.skips()
+	}
 	switch e.Kind {
 	case pipeline.Started:
 		r.open = append(r.open, e.Step)
@@ -192,7 +199,13 @@ func (r *Report) Tell(e pipeline.Event) {
 		r.close(e.Step)
 		r.line("✔ %s  %s", e.Step, Short(e.Took))
 	case pipeline.Skipped:
+		if r.skipped.reason == e.Text {
+			r.skipped.more++
+			r.keep(fmt.Sprintf("- %s  skipped: %s", e.Step, e.Text))
+			return
+		}
 		r.line("- %s  skipped: %s", e.Step, e.Text)
+		r.skipped.reason = e.Text
 	case pipeline.Failed:
 		r.close(e.Step)
 		if !r.o.Verbose {
@@ -225,6 +238,15 @@ func (r *Report) Tell(e pipeline.Event) {
 	default:
 		r.line("  %s %s %s", e.Kind, e.Name, e.Text)
 	}
+}
+
+// skips ends a row of steps that were skipped for one reason: a run with
+// nothing to do is not to fill the screen with it. Under the lock.
+func (r *Report) skips() {
+	if r.skipped.more > 0 {
+		r.show("        … and %d more steps, for the same reason", r.skipped.more)
+	}
+	r.skipped.reason, r.skipped.more = "", 0
 }
 
 func place(e pipeline.Event) string {
@@ -316,6 +338,7 @@ func clip(s string, n int) string {
 func (r *Report) Print(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.skips()
 	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
 	for _, l := range strings.Split(text, "\n") {
 		r.keep(l)
