@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -192,6 +193,9 @@ func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error)
 	var problems []error
 	problems = append(problems, rehearsal.Verdict(list))
 	var before *stack.Group
+	if n, err := strconv.Atoi(s.Release.Details["desired"]); err == nil && n > 0 {
+		before = &stack.Group{Capacity: stack.Capacity{Desired: n}} // as the intent says: who resumes has not seen it
+	}
 	if was != nil {
 		before = was.Group
 	}
