@@ -146,23 +146,19 @@ func (s *station) run(t *testing.T, args ...string) result {
 
 // moments are the places in a release's output where it is killed.
 var moments = map[string]*regexp.Regexp{
-	"bake":     regexp.MustCompile(`(?i)packer`),
-	"rehearse": regexp.MustCompile(`(?i)update.*test stack|test stack.*update`),
-	"roll":     regexp.MustCompile(`(?i)Received SUCCESS signal|Terminating instance`),
+	"bake":     regexp.MustCompile(`install Puppet and Serverspec=`),
+	"rehearse": regexp.MustCompile(`▶.*update the test stack to the candidate`),
+	"roll":     regexp.MustCompile(`Terminating instance`),
 }
 
 // await waits until the output of p has come to the moment; for "roll" only
-// what concerns production counts.
+// what comes while production is followed counts.
 func (p *process) await(t *testing.T, moment string) {
 	t.Helper()
 	for {
 		text := p.text()
 		if moment == "roll" {
-			if i := strings.Index(text, "web-production"); i >= 0 {
-				text = text[i:]
-			} else {
-				text = ""
-			}
+			_, text, _ = strings.Cut(text, "follow it")
 		}
 		if moments[moment].MatchString(text) {
 			return
