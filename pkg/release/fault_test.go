@@ -32,6 +32,7 @@ func up(t *testing.T) (w *world, key string) {
 }
 
 func TestARehearsalThatFailsLeavesProductionAlone(t *testing.T) {
+	t.Parallel()
 	w, key := up(t)
 	_, next := w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-test-*", "version": "2"}, map[string]string{"broken": "true"}, -1)
@@ -49,6 +50,7 @@ func TestARehearsalThatFailsLeavesProductionAlone(t *testing.T) {
 }
 
 func TestAFaultInProductionOnlyIsRolledBack(t *testing.T) {
+	t.Parallel()
 	w, key := up(t)
 	w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
@@ -77,6 +79,7 @@ func TestAFaultInProductionOnlyIsRolledBack(t *testing.T) {
 }
 
 func TestUsePreviousValueIsNeverSent(t *testing.T) {
+	t.Parallel()
 	w, _ := up(t)
 	w.page(t, "Hello World, again")
 	_, err := w.release(t)
@@ -118,6 +121,7 @@ func keysOf(form url.Values) []string {
 }
 
 func TestCapacityThatSomebodyChangedIsKept(t *testing.T) {
+	t.Parallel()
 	w, _ := up(t)
 	c := w.chain(t)
 	s, err := c.Stack().Read(t.Context())
@@ -150,6 +154,7 @@ func TestCapacityThatSomebodyChangedIsKept(t *testing.T) {
 }
 
 func TestLostAnswersThrottlingAndStaleReads(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, key := w.page(t, "Hello World")
 	lost := func(before bool) {
@@ -178,6 +183,7 @@ func TestLostAnswersThrottlingAndStaleReads(t *testing.T) {
 }
 
 func TestAFailedRollbackIsLedOut(t *testing.T) {
+	t.Parallel()
 	w, key := up(t)
 	w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
@@ -195,6 +201,7 @@ func TestAFailedRollbackIsLedOut(t *testing.T) {
 }
 
 func TestAGroupThatCannotLaunchIsCancelled(t *testing.T) {
+	t.Parallel()
 	w, key := up(t)
 	w.page(t, "Hello World, again")
 	w.fault(t, "no-capacity", map[string]string{"stack": "web-production"}, nil, -1)
@@ -207,6 +214,7 @@ func TestAGroupThatCannotLaunchIsCancelled(t *testing.T) {
 }
 
 func TestAHalfMadeProductionIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, key := w.page(t, "Hello World")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
@@ -220,6 +228,7 @@ func TestAHalfMadeProductionIsMadeAgain(t *testing.T) {
 }
 
 func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
+	t.Parallel()
 	w, first := up(t)
 	_, second := w.page(t, "Hello World, again")
 	_, err := w.release(t)
@@ -239,6 +248,7 @@ func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 }
 
 func TestAnInterruptedRollbackIsFinishedAndNotTakenBack(t *testing.T) {
+	t.Parallel()
 	w, first := up(t)
 	w.page(t, "Hello World, again")
 	_, err := w.release(t)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestFromNothingToAChangedPage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first, key := w.page(t, "Hello World")
 

@@ -34,6 +34,7 @@ func (w *world) writes() []string {
 }
 
 func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(*world, *release.Chain)
 		code  int
@@ -67,6 +68,7 @@ func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 }
 
 func TestAnUnknownImageAsDefault(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	path := filepath.Join(w.clone, "cloudformation", "web", "production.eu-west-1.yaml")
 	body, err := os.ReadFile(path)
@@ -83,6 +85,7 @@ func TestAnUnknownImageAsDefault(t *testing.T) {
 }
 
 func TestNoRoomIsToldBeforeTheFirstWrite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.page(t, "Hello World")
 	ch := w.chain(t)
@@ -99,6 +102,7 @@ func TestNoRoomIsToldBeforeTheFirstWrite(t *testing.T) {
 }
 
 func TestSomebodyElseIsAtIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.page(t, "Hello World")
 	other := w.chain(t)
@@ -114,6 +118,7 @@ func TestSomebodyElseIsAtIt(t *testing.T) {
 }
 
 func TestApproval(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, key := w.page(t, "Hello World")
 	run := func(ask func(context.Context, string) (string, error)) error {
@@ -142,6 +147,7 @@ func TestApproval(t *testing.T) {
 }
 
 func TestTestAloneLeavesProductionAlone(t *testing.T) {
+	t.Parallel()
 	w, key := up(t)
 	_, next := w.page(t, "Hello World, again")
 	s, err := w.run(t.Context(), t, true, 0)
@@ -157,6 +163,7 @@ func TestTestAloneLeavesProductionAlone(t *testing.T) {
 }
 
 func TestStatusHistoryDiffAndSweep(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.chain(t)
 	outcome, _, err := c.Status(t.Context())

@@ -166,7 +166,10 @@ func (w *world) chain(t testing.TB) *release.Chain {
 	require.NoError(t, err)
 	target, err := c.For(e, "")
 	require.NoError(t, err)
-	target.Poll = config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}
+	target.Poll = config.Poll{Min: 15 * time.Millisecond, Max: 50 * time.Millisecond}
+	if target.Factor > 500 {
+		target.Poll.Min = 3 * time.Millisecond
+	}
 	ch, err := release.OpenTarget(t.Context(), c, e, target)
 	require.NoError(t, err)
 	return ch

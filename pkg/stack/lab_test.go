@@ -82,7 +82,7 @@ func (p *place) open() *stack.Stack {
 		HTTPClient: &http.Client{},
 	}
 	s := stack.Open(stack.Options{
-		AWS: cfg, Machines: machines.Of(compute.New(cfg)), Poll: config.Poll{Min: time.Millisecond, Max: 20 * time.Millisecond}, Factor: factor,
+		AWS: cfg, Machines: machines.Of(compute.New(cfg)), Poll: config.Poll{Min: 10 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: factor,
 	}).Stack("web-production")
 	s.Tell = func(e stack.Event) {
 		p.Logf("%s", e)
