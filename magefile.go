@@ -70,6 +70,9 @@ func Rollback(ctx context.Context, to *int) error {
 // Status tells what production runs, and what is under way.
 func Status(ctx context.Context) error {
 	return run(ctx, "status", func(ctx context.Context, r *report.Report) error {
+		if neverUp() {
+			return show(r, []string{"nothing runs: there is no lab yet; ./station.sh release makes it and brings production up"}, nil)
+		}
 		c, err := open(ctx, r, true)
 		if err != nil {
 			return err
@@ -85,6 +88,9 @@ func Status(ctx context.Context) error {
 // History lists the releases, the newest first.
 func History(ctx context.Context) error {
 	return run(ctx, "history", func(ctx context.Context, r *report.Report) error {
+		if neverUp() {
+			return show(r, []string{"no release yet: there is no lab; ./station.sh release makes it and brings production up"}, nil)
+		}
 		c, err := open(ctx, r, true)
 		if err != nil {
 			return err
@@ -305,10 +311,30 @@ func ask(ctx context.Context, question string) (string, error) {
 
 func load() (*config.Config, error) {
 	c, err := config.Load(".", os.Environ())
-	if err != nil {
-		return nil, &report.Failure{Code: report.Usage, ID: "E-CFG-02", What: err.Error(), State: "nothing was changed", Next: []string{"see the comments in " + config.File}}
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	f := &report.Failure{Code: report.Usage, ID: "E-CFG-02", What: err.Error(), State: "nothing was changed", Next: []string{"see the comments in " + config.File}}
+	// Each fault on a line of its own, or five of them are one unreadable line.
+	var all *config.Error
+	if errors.As(err, &all) {
+		f.What, f.Next = all.File+" is not right", nil
+		for _, fault := range all.Faults {
+			f.Next = append(f.Next, "mend "+fault.String())
+		}
+	}
+	return nil, f
+}
+
+// neverUp says whether the target is a lab that was never started here: to be
+// told that it is empty nobody waits for its base image.
+func neverUp() bool {
+	c, err := config.Load(".", os.Environ())
+	if err != nil || c.Target != "lab" {
+		return false
+	}
+	_, err = os.Stat(client.Dir())
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // open is production's chain, on a lab that runs if the lab is the target. To

@@ -47,7 +47,7 @@ func guard(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	if len(state.Dirty) > 0 {
 		return &report.Failure{
-			Code: report.Usage, ID: "E-REL-02", What: "the working tree is not clean: " + some(state.Dirty), State: "nothing was changed",
+			Code: report.Guard, ID: "E-REL-02", What: "the working tree is not clean: " + some(state.Dirty), State: "nothing was changed",
 			Next: []string{"git status", "git commit  # what is released is a commit"},
 		}
 	}
