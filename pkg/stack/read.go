@@ -287,9 +287,10 @@ type digest struct {
 }
 
 // Digest is the fingerprint of a deployment: template body, parameter values
-// without those named in except, the image they resolve to, and stack tags.
+// without those named in except, the image they resolve to, and stack tags. Of
+// the body it is what it says that counts, not its comments and indentation.
 func Digest(body string, parameters map[string]string, image string, tags map[string]string, except []string) string {
-	d := digest{Body: body, Parameters: map[string]string{}, Image: image, Tags: map[string]string{}}
+	d := digest{Body: meaning(body), Parameters: map[string]string{}, Image: image, Tags: map[string]string{}}
 	for k, v := range parameters {
 		if k != ImageParameter && !slices.Contains(except, k) {
 			d.Parameters[k] = v

@@ -57,12 +57,18 @@ func TestDigest(t *testing.T) {
 	p := map[string]string{"InstanceType": "t3.micro", "DesiredCapacity": "2", "Domain": "a", "ImageId": "ami-1"}
 	tags := map[string]string{"site": "web"}
 	d := stack.Digest("body", p, "ami-1", tags, []string{"DesiredCapacity", "Domain"})
+	assert.Equal(t,
+		stack.Digest("# one\nA: !Ref X\nB: {C: 1, D: [x, y]}\n", p, "ami-1", tags, nil),
+		stack.Digest("B:\n  D:\n    - \"x\" # two\n    - y\n  C: 1\nA: !Ref 'X'\n", p, "ami-1", tags, nil), "comments, order and quotes say nothing")
+	assert.NotEqual(t, stack.Digest("A: !Ref X", p, "ami-1", tags, nil), stack.Digest("A: X", p, "ami-1", tags, nil))
+	assert.NotEqual(t, stack.Digest("A: [x, y]", p, "ami-1", tags, nil), stack.Digest("A: [y, x]", p, "ami-1", tags, nil))
+	assert.NotEqual(t, stack.Digest("A: true", p, "ami-1", tags, nil), stack.Digest("A: 'true'", p, "ami-1", tags, nil))
 	assert.Regexp(t, "^sha256:[0-9a-f]{64}$", d)
 	same := map[string]string{"InstanceType": "t3.micro", "DesiredCapacity": "9", "Domain": "b"}
 	assert.Equal(t, d, stack.Digest("body", same, "ami-1", map[string]string{"site": "web", "aws:cloudformation:stack-name": "x"}, []string{"DesiredCapacity", "Domain"}),
 		"capacity, declared parameters, AWS's own tags and how the image was given do not count")
 	for name, other := range map[string]string{
-		"body":      stack.Digest("body ", p, "ami-1", tags, []string{"DesiredCapacity", "Domain"}),
+		"body":      stack.Digest("other", p, "ami-1", tags, []string{"DesiredCapacity", "Domain"}),
 		"image":     stack.Digest("body", p, "ami-2", tags, []string{"DesiredCapacity", "Domain"}),
 		"tags":      stack.Digest("body", p, "ami-1", nil, []string{"DesiredCapacity", "Domain"}),
 		"parameter": stack.Digest("body", map[string]string{"InstanceType": "t3.small"}, "ami-1", tags, []string{"DesiredCapacity", "Domain"}),
