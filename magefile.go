@@ -163,7 +163,7 @@ func Sweep(ctx context.Context, delete *bool) error {
 		for _, i := range items {
 			r.Print("%s", i)
 		}
-		r.Print("nothing was removed; mage sweep -delete removes it")
+		r.Print("nothing was removed; ./station.sh sweep -delete removes it")
 		return nil
 	})
 }

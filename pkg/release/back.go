@@ -27,7 +27,7 @@ func (s *State) target(ctx context.Context) error {
 	if err != nil {
 		return &report.Failure{
 			Code: report.Policy, ID: "E-BACK-05", What: fmt.Sprintf("release %d cannot be run again", n), State: "nothing was changed",
-			Next: []string{"mage history", "mage rollback N  # to another one"}, Err: err,
+			Next: []string{"./station.sh history", "./station.sh rollback -to=N  # to another one"}, Err: err,
 		}
 	}
 	to.Parameters = s.withCapacity(to.Parameters)
@@ -51,7 +51,7 @@ func (s *State) backTo(ctx context.Context) (trail.Deployment, int, error) {
 			return r.Baseline, r.Number, nil
 		}
 	}
-	f := &report.Failure{Code: report.Usage, ID: "E-BACK-02", What: "there is nothing to go back to", State: "nothing was changed", Next: []string{"mage history"}}
+	f := &report.Failure{Code: report.Usage, ID: "E-BACK-02", What: "there is nothing to go back to", State: "nothing was changed", Next: []string{"./station.sh history"}}
 	if s.Back > 0 {
 		f.What = fmt.Sprintf("there is no release %d that ran", s.Back)
 	}

@@ -123,7 +123,7 @@ func follow(ctx context.Context, run *pipeline.Run, s *State) error {
 func (s *State) rolledBack(out *stack.Outcome) error {
 	f := &report.Failure{
 		Code: report.RolledBack, ID: "E-REL-07", What: fmt.Sprintf("release %d was taken back: %s", s.Number, out.Why()), Where: "stack " + s.Environment.Stack(),
-		Next: []string{"mage status", "repair the cause, commit, then mage release"},
+		Next: []string{"./station.sh status", "repair the cause, commit, then ./station.sh release"},
 	}
 	switch {
 	case stack.RolledBack(out.Status) && s.Rehearsal.Baseline != nil:
@@ -159,7 +159,7 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	return &report.Failure{
 		Code: report.NeedsHuman, ID: "E-REL-11", What: fmt.Sprintf("release %d is in place and not as it should be", s.Number), Where: "stack " + s.Environment.Stack(),
-		State: "production runs " + s.Rehearsal.Candidate.Image, Next: []string{"mage rollback  # back to what ran before", "mage status"}, Err: bad,
+		State: "production runs " + s.Rehearsal.Candidate.Image, Next: []string{"./station.sh rollback  # back to what ran before", "./station.sh status"}, Err: bad,
 	}
 }
 
@@ -278,7 +278,7 @@ func (s *State) conclude(ctx context.Context, result string, out *stack.Outcome,
 	if errors.As(err, &pending) {
 		return &report.Failure{
 			Code: report.TrailPending, ID: "E-REL-12", What: pending.Error(), State: fmt.Sprintf("production: release %d %s", r.Number, result),
-			Next: []string{"mage release  # writes it once the remote can be reached"}, Err: pending.Err,
+			Next: []string{"./station.sh release  # writes it once the remote can be reached"}, Err: pending.Err,
 		}
 	}
 	return err

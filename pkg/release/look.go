@@ -67,7 +67,7 @@ func (s *State) rendered(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	render := []string{"mage template && git add cloudformation && git commit  # renders what chain.yaml says"}
+	render := []string{"./station.sh template && git add cloudformation && git commit  # renders what chain.yaml says"}
 	if !ok {
 		return &report.Failure{Code: report.Usage, ID: "E-REL-02", What: path + " is not in Git", State: nothing, Next: render}
 	}
@@ -429,7 +429,7 @@ func quota(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	if len(lack) > 0 {
 		return refuse("E-REL-13", "the account has no room: "+strings.Join(lack, "; "), nil,
-			"mage sweep  # shows what dead runs left", "ask AWS for more in the Service Quotas console")
+			"./station.sh sweep  # shows what dead runs left", "ask AWS for more in the Service Quotas console")
 	}
 	run.Note("there is room for one more environment: %d of %d addresses, %d of %d VPCs are used", addresses.Used, addresses.Limit, networks.Used, networks.Limit)
 	return nil

@@ -64,7 +64,7 @@ func clearProduction(ctx context.Context, run *pipeline.Run, s *State) error {
 
 // human is a failure that only a person can go on from.
 func human(what string) error {
-	next := []string{"mage status", "look at the stack's events in the CloudFormation console"}
+	next := []string{"./station.sh status", "look at the stack's events in the CloudFormation console"}
 	return &report.Failure{Code: report.NeedsHuman, ID: "E-REL-11", What: what, State: "nothing was changed by this run", Next: next}
 }
 
@@ -163,7 +163,7 @@ func (s *State) plan(ctx context.Context, run *pipeline.Run) error {
 		return nil
 	}
 	if p.Empty {
-		return &report.Failure{Code: report.Policy, ID: "E-REL-05", What: "CloudFormation finds nothing to change, and yet production is not what is wanted", State: "nothing was changed", Next: []string{"mage diff"}}
+		return &report.Failure{Code: report.Policy, ID: "E-REL-05", What: "CloudFormation finds nothing to change, and yet production is not what is wanted", State: "nothing was changed", Next: []string{"./station.sh diff"}}
 	}
 	bad := p.Shape.Refusals()
 	if !s.change().Create {
@@ -176,7 +176,7 @@ func (s *State) plan(ctx context.Context, run *pipeline.Run) error {
 	}
 	return errors.Join(&report.Failure{
 		Code: report.Policy, ID: "E-REL-05", What: "production's change is not the one that was rehearsed: " + strings.Join(bad, "; "), State: "production is untouched",
-		Next: []string{"mage diff", "mage test  # rehearse again from what runs now"},
+		Next: []string{"./station.sh diff", "./station.sh test  # rehearse again from what runs now"},
 	}, s.withdraw(ctx))
 }
 
@@ -304,7 +304,7 @@ func (s *State) Plan() []string {
 	if s.Rehearsal.Minutes > 0 && s.Live != nil {
 		out = append(out, fmt.Sprintf("watched for %d minutes after it; taking it back then costs one more roll", s.Rehearsal.Minutes))
 	}
-	return append(out, "to undo it later: mage rollback")
+	return append(out, "to undo it later: ./station.sh rollback")
 }
 
 // intent claims the number and writes down what is about to be done.

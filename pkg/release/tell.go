@@ -62,7 +62,7 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 		row("look", "%s%s", look, s.Live.Outputs["Url"])
 	}
 	if (s.Release.Number > 0 && s.Nothing == "" || s.Finished != nil) && !s.TestOnly {
-		row("undo", "mage rollback")
+		row("undo", "./station.sh rollback")
 	}
 	return outcome, rows
 }
@@ -139,7 +139,7 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 	if last != nil {
 		text := fmt.Sprintf("%d, %s, %s by %s", last.Number, last.Operation, last.Intended.Format(time.RFC3339), last.By)
 		if last.Outcome == nil {
-			row("release", "%s: UNDER WAY or interrupted; mage release goes on with it", text)
+			row("release", "%s: UNDER WAY or interrupted; ./station.sh release goes on with it", text)
 		} else {
 			row("release", "%s: %s %s", text, last.Outcome.Result, last.Outcome.Reason)
 		}
@@ -156,7 +156,7 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 		return "", nil, err
 	}
 	for _, r := range waiting {
-		row("pending", "the outcome of release %d waits to be pushed; mage release does it", r.Number)
+		row("pending", "the outcome of release %d waits to be pushed; ./station.sh release does it", r.Number)
 	}
 	return outcome, rows, nil
 }

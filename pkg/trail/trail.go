@@ -318,7 +318,7 @@ func (t *Trail) WithImage(ctx context.Context, path, image string) ([]byte, erro
 		return nil, err
 	}
 	if !ok {
-		return nil, &Error{Op: "write the image into " + path, Text: "HEAD has no such file", Next: []string{"mage template && git add cloudformation && git commit  # renders what chain.yaml says"}}
+		return nil, &Error{Op: "write the image into " + path, Text: "HEAD has no such file", Next: []string{"./station.sh template && git add cloudformation && git commit  # renders what chain.yaml says"}}
 	}
 	out, err := t.o.SetImage(body, image)
 	if err != nil {
