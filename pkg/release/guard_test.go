@@ -43,7 +43,7 @@ func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 		"another account": {func(_ *world, c *release.Chain) { c.Target.Account = "222222222222" }, report.Guard, "222222222222"},
 		"a dirty tree": {func(w *world, _ *release.Chain) {
 			_ = os.WriteFile(filepath.Join(w.clone, "puppet", "page"), []byte("changed"), 0o644)
-		}, report.Usage, "puppet/page"},
+		}, report.Guard, "puppet/page"},
 		"a template that nobody rendered": {func(_ *world, c *release.Chain) { c.Environment.Sizes.Zones = 3 }, report.Usage, "is not what chain.yaml says"},
 		"a detached HEAD where a person is asked": {func(w *world, c *release.Chain) {
 			c.Target.Ask = true
