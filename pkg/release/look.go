@@ -193,6 +193,10 @@ func (s *State) see(ctx context.Context) error {
 			s.Nothing = "the rollback that was interrupted is finished"
 			return nil
 		}
+		if s.Open != nil && !s.Resumed {
+			// What ran last, and so where back is, is known once that run is finished.
+			return nil
+		}
 		if err := s.target(ctx); err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func open(t *testing.T, o report.Options) (*report.Report, *screen, *screen, *cl
 
 func TestStoryOfAFailedRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	r, out, errs, c := open(t, report.Options{Dir: dir, Name: "release web"})
+	r, out, errs, c := open(t, report.Options{Dir: dir, Name: "release web", Heartbeat: time.Hour})
 	err := pipeline.Do(t.Context(), pipeline.Env{Clock: c, Tell: r.Tell}, &state{},
 		step("check the account", func(run *pipeline.Run) error { run.Fact("account", "111111111111"); return nil }),
 		step("bake the image", func(run *pipeline.Run) error {
