@@ -369,12 +369,10 @@ func (s *station) releases(t *testing.T) int {
 	return len(strings.Fields(s.trail(t, "tag", "--list", "release/web/production/*")))
 }
 
+// aws is the real aws CLI, pointed at the lab as a person would do it.
 func (s *station) aws(t *testing.T, args ...string) string {
 	t.Helper()
-	c := s.command("aws", append(args, "--output", "text")...)
-	c.Env = append(c.Env, "AWS_ENDPOINT_URL=http://"+s.lab(t).API, "AWS_ACCESS_KEY_ID=story", "AWS_SECRET_ACCESS_KEY=story",
-		"AWS_REGION=eu-west-1", "AWS_PAGER=")
-	c.Args = append([]string{c.Args[0], "--endpoint-url", "http://" + s.lab(t).API}, c.Args[1:]...)
+	c := s.command("bash", append([]string{"-c", `eval "$(./station.sh lab:env)" && exec aws "$@"`, "aws"}, append(args, "--output", "text")...)...)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.Output()
