@@ -372,7 +372,7 @@ func (s *station) releases(t *testing.T) int {
 // aws is the real aws CLI, pointed at the lab as a person would do it.
 func (s *station) aws(t *testing.T, args ...string) string {
 	t.Helper()
-	c := s.command("bash", append([]string{"-c", `eval "$(./station.sh lab:env)" && exec aws "$@"`, "aws"}, append(args, "--output", "text")...)...)
+	c := s.command("bash", append([]string{"-c", `eval "$(./station.sh lab:env)" && aws "$@"`, "aws"}, append(args, "--output", "text")...)...)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.Output()

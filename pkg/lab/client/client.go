@@ -214,6 +214,8 @@ func (l *Lab) Env() string {
 		fmt.Fprintf(&b, "export %s='%s'\n", v[0], v[1])
 	}
 	b.WriteString("unset AWS_PROFILE AWS_SESSION_TOKEN\n")
+	// The aws CLI of Debian 12 (2.9) does not read AWS_ENDPOINT_URL yet.
+	b.WriteString(`aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }` + "\n")
 	b.WriteString("# aws cloudformation describe-stacks\n")
 	fmt.Fprintf(&b, "# curl -x socks5h://%s http://www.hello.example/\n", l.SOCKS)
 	return b.String()
