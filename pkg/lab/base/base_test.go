@@ -61,10 +61,10 @@ Components: main
 			"os-release":       `ID="debian"` + "\n" + `VERSION_CODENAME="bookworm"` + "\n",
 			"apt/sources.list": "# deb http://no.example/debian bookworm main\ndeb [signed-by=/etc/apt/keyrings/own.gpg arch=amd64] http://mirror.example/debian bookworm main non-free\n",
 		}, strings.Replace(want, " bookworm-updates", "", 1)},
-		"another release":   {map[string]string{"os-release": "ID=debian\nVERSION_CODENAME=trixie\n", "apt/sources.list": "deb http://mirror.example/debian bookworm main\n"}, base.DefaultSources},
-		"another system":    {map[string]string{"os-release": "ID=ubuntu\nVERSION_CODENAME=bookworm\n"}, base.DefaultSources},
-		"no system we know": {nil, base.DefaultSources},
-		"updates alone":     {map[string]string{"os-release": bookworm, "apt/sources.list": "deb http://mirror.example/debian bookworm-updates main\n"}, base.DefaultSources},
+		"another release":   {map[string]string{"os-release": "ID=debian\nVERSION_CODENAME=trixie\n", "apt/sources.list": "deb http://mirror.example/debian bookworm main\n"}, ""},
+		"another system":    {map[string]string{"os-release": "ID=ubuntu\nVERSION_CODENAME=bookworm\n"}, ""},
+		"no system we know": {nil, ""},
+		"updates alone":     {map[string]string{"os-release": bookworm, "apt/sources.list": "deb http://mirror.example/debian bookworm-updates main\n"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sources, _ := base.HostSources(t.Context(), etc(t, c.files))
@@ -74,8 +74,9 @@ Components: main
 }
 
 func TestHostsOfMirrors(t *testing.T) {
-	assert.Equal(t, []string{"deb.debian.org"}, base.MirrorsOf(base.DefaultSources, nil))
-	assert.Empty(t, base.MirrorsOf(base.DefaultSources, []string{`Acquire::http::Proxy "http://proxy.example:3128";`}), "a proxy is asked, not the mirror")
+	const sources = "URIs: http://mirror.example/debian\nURIs: http://mirror.example/debian-security\n"
+	assert.Equal(t, []string{"mirror.example"}, base.MirrorsOf(sources, nil))
+	assert.Empty(t, base.MirrorsOf(sources, []string{`Acquire::http::Proxy "http://proxy.example:3128";`}), "a proxy is asked, not the mirror")
 	assert.Empty(t, base.MirrorsOf("URIs: https://a.example/debian\nURIs: http://b.example:8080/debian\nURIs: http://192.0.2.1/debian\n", nil),
 		"a cache cannot answer for these")
 }
@@ -100,7 +101,7 @@ func TestBuildFails(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mmdebstrap"), []byte("#!/bin/sh\necho E: no such mirror >&2\nexit 1\n"), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	cache := t.TempDir()
-	err := base.Build(t.Context(), base.Options{Cache: cache, Progress: func(string) {}}, filepath.Join(cache, "base-x.tar"), base.DefaultSources, nil, false)
+	err := base.Build(t.Context(), base.Options{Cache: cache, Progress: func(string) {}}, filepath.Join(cache, "base-x.tar"), "URIs: http://mirror.example/debian\n", nil, false)
 	require.ErrorContains(t, err, "E: no such mirror")
 	require.ErrorContains(t, err, "exit status 1")
 	entries, err := os.ReadDir(cache)
@@ -123,7 +124,7 @@ func TestBuildAsks(t *testing.T) {
 	}
 	tarball := filepath.Join(cache, "base-x.tar")
 	o := base.Options{Cache: cache, Progress: func(string) {}}
-	require.NoError(t, base.Build(t.Context(), o, tarball, base.DefaultSources, []string{`Acquire::Check-Date "false";`, `Acquire::Retries "3";`}, false))
+	require.NoError(t, base.Build(t.Context(), o, tarball, "URIs: http://mirror.example/debian\n", []string{`Acquire::Check-Date "false";`, `Acquire::Retries "3";`}, false))
 	assert.FileExists(t, tarball)
 	b, err := os.ReadFile(filepath.Join(dir, "args"))
 	require.NoError(t, err)

@@ -3,7 +3,7 @@
 #
 #   build.sh OUT SOURCES CUSTOMIZE [APT_OPTION...]
 #
-# SOURCES is an apt sources file (deb822), CUSTOMIZE the script that finishes
+# SOURCES is an apt sources file (deb822), empty for mmdebstrap's own; CUSTOMIZE the script that finishes
 # the tree, each APT_OPTION a line of apt.conf that the machines need as well.
 set -eu
 
@@ -22,6 +22,9 @@ while [ "$n" -gt 0 ]; do
   n=$((n - 1))
 done
 
+set -- "$@" "--customize-hook=$customize" bookworm "$out"
+if [ -s "$sources" ]; then set -- "$@" "$sources"; fi
+
 # Manuals and translations are a third of the tree; without fsync an install in
 # a machine takes half the time.
 exec mmdebstrap --variant=minbase --include="$packages" \
@@ -32,6 +35,4 @@ exec mmdebstrap --variant=minbase --include="$packages" \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-  "$@" \
-  --customize-hook="$customize" \
-  bookworm "$out" "$sources"
+  "$@"

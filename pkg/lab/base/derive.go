@@ -50,9 +50,6 @@ func derive(ctx context.Context, o Options, out, sources string, options []strin
 	} else if err != nil {
 		return err
 	}
-	if sources == debian {
-		sources = "" // the image brings them
-	}
 	c, err := o.Engine.ContainerCreate(ctx, client.ContainerCreateOptions{Config: &container.Config{
 		Image: upstream, Cmd: []string{"sh", "-c", deriveScript}, Entrypoint: []string{},
 	}})

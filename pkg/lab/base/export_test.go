@@ -2,10 +2,9 @@ package base
 
 // What the tests look at without an engine.
 var (
-	HostSources    = hostSources
-	MirrorsOf      = mirrors
-	PassedOn       = passedOn
-	Build          = build
-	Forget         = forget
-	DefaultSources = debian
+	HostSources = hostSources
+	MirrorsOf   = mirrors
+	PassedOn    = passedOn
+	Build       = build
+	Forget      = forget
 )

@@ -17,26 +17,14 @@ const (
 	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 )
 
-// debian is where packages come from when the host does not say.
-const debian = `Types: deb
-URIs: http://deb.debian.org/debian
-Suites: bookworm bookworm-updates
-Components: main
-Signed-By: ` + keyring + `
-
-Types: deb
-URIs: http://deb.debian.org/debian-security
-Suites: bookworm-security
-Components: main
-Signed-By: ` + keyring + "\n"
-
 // hostSources are the package sources for machines, as a deb822 file, and the
 // lines of apt.conf without which the host itself would not reach them: those of
-// a host that is a Debian 12, else Debian's own.
+// a host that is a Debian 12. Elsewhere there are none, which leaves the choice to
+// mmdebstrap or to the pulled image: both bring Debian's own.
 func hostSources(ctx context.Context, etc string) (sources string, options []string) {
 	release, err := os.ReadFile(filepath.Join(etc, "os-release"))
 	if err != nil || !hasLine(release, "ID=debian") || !hasLine(release, "VERSION_CODENAME="+suite) {
-		return debian, nil
+		return "", nil
 	}
 	var found []string
 	files := []string{filepath.Join(etc, "apt/sources.list")}
@@ -56,7 +44,7 @@ func hostSources(ctx context.Context, etc string) (sources string, options []str
 		}
 	}
 	if !slices.ContainsFunc(found, func(s string) bool { return regexp.MustCompile(`(?m)^Suites:.* ` + suite + `( |$)`).MatchString(s) }) {
-		return debian, nil
+		return "", nil
 	}
 	return strings.Join(found, "\n"), hostOptions(ctx)
 }
