@@ -61,6 +61,7 @@ func (Service) Actions() []core.Action {
 		act("DescribeInstanceAttribute", DescribeInstanceAttribute),
 		act("DescribeInstanceStatus", DescribeInstanceStatus),
 		act("DescribeInstanceTypeOfferings", DescribeInstanceTypeOfferings),
+		act("DescribeInstanceTypes", DescribeInstanceTypes),
 		act("DescribeInstances", DescribeInstances),
 		act("DescribeInternetGateways", DescribeInternetGateways),
 		act("DescribeKeyPairs", DescribeKeyPairs),
