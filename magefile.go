@@ -31,8 +31,11 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/template"
 )
 
-// Bake makes the image of this commit, or finds that it is there; -force makes a new one.
-func Bake(ctx context.Context, force *bool) error {
+// Bake makes the image of this commit, or finds it; -force makes another, -explain only tells.
+func Bake(ctx context.Context, force, explain *bool) error {
+	if explain != nil && *explain {
+		return explainBake(ctx)
+	}
 	return run(ctx, "bake", func(ctx context.Context, r *report.Report) error {
 		c, err := open(ctx, r)
 		if err != nil {
@@ -42,13 +45,39 @@ func Bake(ctx context.Context, force *bool) error {
 		o.Force = force != nil && *force
 		done, err := image.Bake(ctx, env(r), o)
 		if err == nil {
-			how := "baked in " + report.Short(r.Elapsed())
-			if done.Reused {
-				how = "nothing to do: its recipe is unchanged"
-			}
-			r.Summary("image "+done.Image, report.Row{Name: "key", Value: done.Recipe.Key}, report.Row{Name: "how", Value: how}, report.Row{Name: "logs", Value: done.Log})
+			outcome, rows := done.Summary(r.Elapsed())
+			r.Summary(outcome, rows...)
 		}
 		return err
+	})
+}
+
+func explainBake(ctx context.Context) error {
+	return run(ctx, "explain", func(ctx context.Context, r *report.Report) error {
+		if neverUp() {
+			return show(r, []string{"there is no image yet, since there is no lab: ./station.sh bake starts one and bakes"}, nil)
+		}
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		e, err := image.Explain(ctx, c.ImageOptions())
+		return show(r, e.Lines(), err)
+	})
+}
+
+// Base is the image that all others are made from.
+type Base mg.Namespace
+
+// Update writes the newest base image into Git; the next bake starts from it.
+func (Base) Update(ctx context.Context) error {
+	return run(ctx, "base:update", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		u, err := image.UpdateBase(ctx, c.ImageOptions())
+		return show(r, u.Lines(c.Clock.Now()), err)
 	})
 }
 

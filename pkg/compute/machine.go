@@ -67,6 +67,23 @@ func (c *Client) StartMachine(ctx context.Context, s Start) (Machine, error) {
 	return machine(out.Instances[0]), nil
 }
 
+// Architectures are those that an instance type runs: "x86_64", "arm64".
+func (c *Client) Architectures(ctx context.Context, instanceType string) ([]string, error) {
+	out, err := c.api.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceType(instanceType)}})
+	if err != nil {
+		return nil, fmt.Errorf("describe instance type %s: %w", instanceType, err)
+	}
+	var list []string
+	for _, t := range out.InstanceTypes {
+		if t.ProcessorInfo != nil {
+			for _, a := range t.ProcessorInfo.SupportedArchitectures {
+				list = append(list, string(a))
+			}
+		}
+	}
+	return list, nil
+}
+
 func machine(i types.Instance) Machine {
 	m := Machine{
 		ID: aws.ToString(i.InstanceId), Image: aws.ToString(i.ImageId), Launched: aws.ToTime(i.LaunchTime),

@@ -55,6 +55,7 @@ func (c *Config) lab(t *Target) error {
 	t.Remote = filepath.Join(dir, "trail.git")
 	t.GitDir = filepath.Join(dir, "trail")
 	t.Poll = Poll{100 * time.Millisecond, time.Second}
+	t.PinFirst = true
 	t.Factor = 10
 	if l.Factor > 0 {
 		t.Factor = l.Factor

@@ -43,6 +43,9 @@ type Target struct {
 	Poll   Poll
 	Factor float64 // own waits are divided by it; 1 against AWS
 	Ask    bool    // a person approves before production changes
+	// PinFirst pins the base image that is found first; otherwise somebody has to
+	// choose it by base:update.
+	PinFirst bool
 }
 
 // For is the target for an environment in one of its regions; with "", its first.

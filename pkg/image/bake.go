@@ -13,6 +13,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/trail"
@@ -23,6 +24,7 @@ type State struct {
 	Result Result
 
 	last  *Record
+	pins  map[string][]byte // the pin of the base image, where it is to be written
 	lock  *trail.Lock
 	image *compute.Image // made by us or by a dead run, not yet proven
 	dir   string         // of the logs
@@ -51,6 +53,9 @@ func Steps(o Options) []pipeline.Step[State] {
 	}
 	if o.Deadline <= 0 {
 		o.Deadline = 5 * time.Minute
+	}
+	if o.Patience <= 0 {
+		o.Patience = 45 * time.Minute
 	}
 	found := func(s *State) string {
 		if s.Result.Reused {
@@ -106,42 +111,25 @@ func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 
 // readRecipe works out the key, without a write anywhere.
 func readRecipe(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
-	state, err := o.Clone.State(ctx)
+	uncommitted, err := dirty(ctx, o.Clone)
 	if err != nil {
 		return err
 	}
-	var dirty []string
-	for _, path := range state.Dirty {
-		for _, dir := range RecipePaths {
-			if strings.HasPrefix(path, dir+"/") {
-				dirty = append(dirty, path)
-			}
-		}
-	}
-	if len(dirty) > 0 {
+	if len(uncommitted) > 0 {
 		return &report.Failure{
-			Code: report.Usage, ID: "E-BAKE-02", What: "the recipe is not committed: " + some(dirty), State: "nothing was made",
+			Code: report.Usage, ID: "E-BAKE-02", What: "the recipe is not committed: " + some(uncommitted), State: "nothing was made",
 			Next: []string{"git add -A && git commit  # an image is made from what Git has", "git stash  # puts the changes aside"},
 		}
 	}
-	if s.last, err = Last(ctx, o.Trail, o.Role, o.Target.Region); err != nil {
-		return err
-	}
-	was := ""
-	if s.last != nil {
-		was = s.last.Base.ID
-	}
-	base, err := FindBase(ctx, o.Client, o.Bake, o.Target.Region, was, o.NewBase)
+	in, err := read(ctx, o)
 	if err != nil {
 		return err
 	}
-	if s.Result.Recipe, err = Key(ctx, o.Clone, o.Trail.Head(), o.Role, base); err != nil {
-		return err
-	}
+	s.Result.Recipe, s.last, s.pins = in.recipe, in.last, in.pins
 	run.Fact("key", s.Result.Recipe.Key)
-	run.Fact("base", base.ID+" "+base.Name)
-	if s.last != nil && s.last.Key != s.Result.Recipe.Key {
-		run.Note("other than %s in: %s", s.last.Image, strings.Join(s.Result.Recipe.Differs(s.last.Recipe), ", "))
+	run.Fact("base", s.Result.Recipe.Base)
+	if changes := in.changes(); len(changes) > 0 && s.last != nil {
+		run.Note("other than %s in: %s", s.last.Image, some(changes))
 	}
 	return nil
 }
@@ -159,13 +147,13 @@ func findGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	if err != nil || i == nil {
 		return err
 	}
-	s.Result.Image, s.Result.Name, s.Result.Reused = i.ID, i.Name, true
-	run.Note("unchanged: reusing %s, made from commit %s", i.ID, i.Tags[TagCommit])
+	s.Result.Image, s.Result.Name, s.Result.Reused, s.Result.Made = i.ID, i.Name, true, i.Tags[TagCommit]
+	run.Note("unchanged: reusing %s baked at commit %s", i.ID, i.Tags[TagCommit])
 	return nil
 }
 
 func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
-	l, err := o.Trail.Lock(ctx, "image/"+o.Role+"/"+s.Result.Recipe.Key, trail.Holder{What: "bake", Run: o.Run, Step: "take the lock of the recipe"})
+	l, err := await(ctx, run, o, lockName(o.Role, s.Result.Recipe.Key))
 	if err != nil {
 		return err
 	}
@@ -181,6 +169,9 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	if s.Result.Reused {
 		return nil
 	}
+	if err := fits(ctx, o, s.Result.Recipe.Base); err != nil {
+		return err
+	}
 	s.dir = filepath.Join(o.Target.State, "bake", s.Result.Recipe.Key[:12], o.Run)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory of the logs: %w", err)
@@ -189,6 +180,36 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	s.tree = filepath.Join(s.dir, "tree")
 	run.Defer("the copy of the recipe", func(context.Context) error { return os.RemoveAll(s.tree) })
 	return o.Clone.Export(ctx, s.Result.Recipe.Commit, s.tree, RecipePaths...)
+}
+
+// await takes the lock of a recipe, after whoever bakes it right now. Patience
+// ends with a run that tells nothing new for longer than any step may take: that
+// one has died elsewhere.
+func await(ctx context.Context, run *pipeline.Run, o Options, name string) (*trail.Lock, error) {
+	var lock *trail.Lock
+	seen, since, told := "", o.Clock.Now(), false
+	err := o.Target.Poll.Watch(ctx, o.Clock, func(ctx context.Context) (config.Seen, error) {
+		l, err := o.Trail.Lock(ctx, name, trail.Holder{What: "bake", Run: o.Run, Step: "take the lock of the recipe"})
+		var held *trail.HeldError
+		if !errors.As(err, &held) {
+			lock = l
+			return config.Done, err
+		}
+		if held.ID != seen {
+			seen, since = held.ID, o.Clock.Now()
+		}
+		if o.Clock.Now().Sub(since) > o.Target.Scale(o.Patience) {
+			return config.Done, err
+		}
+		if !told {
+			run.Note("the same recipe is being baked already: %s", held.Holder)
+			told = true
+		}
+		run.Await("%s", held.Holder)
+		return config.Same, nil
+	})
+	run.Await("")
+	return lock, err
 }
 
 func tagGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
@@ -231,6 +252,16 @@ func tagGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 	s.Result.Image, s.Result.Name = s.image.ID, s.image.Name
 	run.Fact("image", s.image.ID)
 	return nil
+}
+
+// Summary is how a bake ended, in words: the outcome, and what a person wants to
+// know then.
+func (r Result) Summary(took time.Duration) (string, []report.Row) {
+	rows := []report.Row{{Name: "key", Value: r.Recipe.Key}}
+	if r.Reused {
+		return fmt.Sprintf("unchanged: reusing %s baked at commit %s", r.Image, r.Made), rows
+	}
+	return "image " + r.Image, append(rows, report.Row{Name: "how", Value: "baked in " + report.Short(took)}, report.Row{Name: "logs", Value: r.Log})
 }
 
 // late goes on waiting until the time is over.
@@ -302,8 +333,7 @@ func explain(ctx context.Context, o Options, s *State, err error) error {
 	case errors.As(err, &held):
 		f.Code, f.ID, f.What, f.Next = report.Locked, "E-BAKE-10", "somebody else is baking it", held.Next()
 	case errors.As(err, &base):
-		f.Code, f.ID, f.What = report.Usage, "E-BAKE-05", "there is no base image"
-		f.Next = []string{"see bake.owner and bake.name in chain.yaml"}
+		f.Code, f.ID, f.What, f.Next = report.Usage, "E-BAKE-05", "there is no base image", base.Next()
 	case errors.As(err, &git):
 		f.ID, f.What, f.Next = "E-GIT-04", "Git", git.Next
 		switch git.Kind {

@@ -55,14 +55,15 @@ type Options struct {
 	Trail  *trail.Trail
 	// Force bakes although there is a good image.
 	Force bool
-	// NewBase takes the newest base image instead of the one last used.
-	NewBase bool
 	// Run is the id of this run.
 	Run string
 	// Subnet is where machines are started; "" is the default network.
 	Subnet string
 	// Deadline is how long a machine may take to boot; 0 means five minutes.
 	Deadline time.Duration
+	// Patience is how long another bake of the same recipe may be at one step,
+	// in AWS time, before it is taken for dead; 0 means 45 minutes.
+	Patience time.Duration
 
 	Clock  clock.Clock    // nil: the system's
 	Runner command.Runner // nil: command.Exec
@@ -74,8 +75,9 @@ type Result struct {
 	Image   string // AMI id
 	Name    string
 	Recipe  Recipe
-	Reused  bool // a good image was there
-	Adopted bool // an earlier bake had been cut off after it made the image
+	Reused  bool   // a good image was there
+	Made    string // the commit that the reused image was made from
+	Adopted bool   // an earlier bake had been cut off after it made the image
 	Attempt int
 	Phases  []Phase
 	// Examples is how many expectations the finished image met.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func newBench(t *testing.T) *bench {
 		Name: "bench", Account: "111111111111", Region: "eu-west-1", Endpoint: b.lab.Endpoint(),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
 		SOCKS:       withSSH(t, b.lab.SOCKS()), From: []string{"192.0.2.1/32"},
-		State: filepath.Join(b.dir, ".chain"), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: 100,
+		State: filepath.Join(b.dir, ".chain"), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: 100, PinFirst: true,
 	}
 	cfg, err := b.target.AWS(t.Context())
 	require.NoError(t, err)
@@ -430,7 +431,7 @@ func TestBake(t *testing.T) {
 	assert.True(t, again.Reused)
 	assert.False(t, again.Written.New)
 	assert.Equal(t, 1, b.tools.builds)
-	assert.Contains(t, b.told(), "reusing "+first.Image)
+	assert.Contains(t, b.told(), "unchanged: reusing "+first.Image+" baked at commit "+first.Recipe.Commit)
 
 	// Another page, another image.
 	put(t, b.dir, "puppet/page", "Hello World, again\n")
@@ -439,7 +440,7 @@ func TestBake(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, first.Image, second.Image)
 	assert.Equal(t, second.Image, b.inTemplate())
-	assert.Contains(t, b.told(), "in: puppet")
+	assert.Contains(t, b.told(), "in: puppet/page changed")
 	b.onlyLeft(first.Image, second.Image)
 
 	// Back to the first page: its image is still there.
@@ -549,20 +550,64 @@ func TestAStoppedBakeTidiesUp(t *testing.T) {
 	b.onlyLeft()
 }
 
-func TestOneBakeAtATime(t *testing.T) {
+func recipe(t *testing.T, o image.Options) image.Recipe {
+	t.Helper()
+	r, i, err := image.Current(t.Context(), o)
+	require.NoError(t, err)
+	require.Nil(t, i)
+	return r
+}
+
+func TestABakeThatNeverEndsIsToldOf(t *testing.T) {
 	b := newBench(t)
 	o := b.options()
-	base, err := image.FindBase(t.Context(), b.client, o.Bake, "eu-west-1", "", false)
+	r := recipe(t, o)
+	_, err := o.Trail.Lock(t.Context(), "image/web/"+r.Key, trail.Holder{What: "bake", Machine: "elsewhere", Host: "ci-7", PID: 7})
 	require.NoError(t, err)
-	r, err := image.Key(t.Context(), o.Clone, o.Trail.Head(), "web", base)
-	require.NoError(t, err)
-	_, err = o.Trail.Lock(t.Context(), "image/web/"+r.Key, trail.Holder{What: "bake", Machine: "elsewhere", Host: "ci-7", PID: 7})
-	require.NoError(t, err)
-	_, err = b.bake(b.options())
+	o = b.options()
+	o.Patience = 20 * time.Second
+	_, err = b.bake(o)
 	f := failure(t, err)
 	assert.Equal(t, report.Locked, f.ExitStatus())
 	assert.Contains(t, err.Error(), "ci-7")
+	assert.Contains(t, b.told(), "being baked already")
 	assert.Zero(t, b.tools.builds)
+}
+
+func TestTwoBakesOfOneKeyMakeOneImage(t *testing.T) {
+	b := newBench(t)
+	b.tools.hold, b.tools.held = make(chan struct{}), make(chan struct{})
+	type end struct {
+		r   image.Result
+		err error
+	}
+	first, second := make(chan end), make(chan end)
+	one, two := b.options(), b.options()
+	go func() {
+		r, err := image.Bake(t.Context(), pipeline.Env{}, one)
+		first <- end{r, err}
+	}()
+	<-b.tools.held
+	waits := make(chan struct{})
+	var once sync.Once
+	go func() {
+		r, err := image.Bake(t.Context(), pipeline.Env{Tell: func(e pipeline.Event) {
+			if strings.Contains(e.Text, "being baked already") {
+				once.Do(func() { close(waits) })
+			}
+		}}, two)
+		second <- end{r, err}
+	}()
+	<-waits
+	close(b.tools.hold)
+	a, c := <-first, <-second
+	require.NoError(t, a.err)
+	require.NoError(t, c.err)
+	assert.False(t, a.r.Reused)
+	assert.True(t, c.r.Reused)
+	assert.Equal(t, a.r.Image, c.r.Image)
+	assert.Equal(t, 1, b.tools.builds)
+	b.onlyLeft(a.r.Image)
 }
 
 func TestWhatIsAskedBeforeTheFirstWrite(t *testing.T) {

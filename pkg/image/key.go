@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/compute"
-	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
 
@@ -26,15 +26,12 @@ type Recipe struct {
 	// Parts are the digests that the key is made of, by what they are of: a
 	// directory of RecipePaths, "role", "base". Two keys differ in one of them.
 	Parts map[string]string `json:"parts"`
+	// Files are the recipe's files as Git knows them, mode and blob by path: they
+	// tell which of them differs where a part does.
+	Files map[string]string `json:"files,omitempty"`
 	// Tools are the declared versions of what installs and tests: they are in
 	// packer/tools.env and thereby in the key.
 	Tools map[string]string `json:"tools"`
-}
-
-// Base is the image that another is made from.
-type Base struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
 }
 
 // keyLength is in hexadecimal digits: 96 bits, and short enough for names.
@@ -44,9 +41,11 @@ const keyLength = 24
 const toolsFile = "packer/tools.env"
 
 // Key reads the recipe of a role as a commit has it, not as the working tree
-// does. It is the same on every machine.
+// does: line endings, file modes, ignored and untracked files of a laptop do not
+// count, nor do its locale and the way it was cloned. A submodule is refused,
+// since the commit does not hold what is in it.
 func Key(ctx context.Context, c *trail.Clone, commit, role string, base Base) (Recipe, error) {
-	r := Recipe{Role: role, Commit: commit, Base: base, Parts: map[string]string{"role": role, "base": base.ID}, Tools: map[string]string{}}
+	r := Recipe{Role: role, Commit: commit, Base: base, Parts: map[string]string{"role": role, "base": base.ID}, Files: map[string]string{}, Tools: map[string]string{}}
 	for _, dir := range RecipePaths {
 		files, err := c.Tree(ctx, commit, dir)
 		if err != nil {
@@ -57,7 +56,11 @@ func Key(ctx context.Context, c *trail.Clone, commit, role string, base Base) (R
 		}
 		h := sha256.New()
 		for _, f := range files {
+			if f.Mode == "160000" {
+				return r, fmt.Errorf("%s in commit %s is a submodule: the commit does not hold what an image would be made of", f.Path, commit)
+			}
 			fmt.Fprintf(h, "%s %s %s\x00", f.Mode, f.ID, f.Path)
+			r.Files[f.Path] = f.Mode + " " + f.ID
 		}
 		r.Parts[dir] = hex.EncodeToString(h.Sum(nil))
 	}
@@ -99,35 +102,62 @@ func (r Recipe) Differs(o Recipe) []string {
 	return list
 }
 
-// NoBaseError says that no base image fits chain.yaml.
-type NoBaseError struct {
-	Bake   config.Bake
-	Region string
-}
-
-// Error names what was looked for.
-func (e *NoBaseError) Error() string {
-	return fmt.Sprintf("no image of owner %s named %q in %s", e.Bake.Owner, e.Bake.Name, e.Region)
-}
-
-// FindBase picks the base image. The last one stays as long as it is there and
-// fits: a new one that appears must not replace machines unasked. With newest,
-// or without a last one, the newest is taken.
-func FindBase(ctx context.Context, c *compute.Client, b config.Bake, region, last string, newest bool) (Base, error) {
-	list, err := c.Images(ctx, compute.ImageQuery{Owner: b.Owner, Name: b.Name})
-	if err != nil {
-		return Base{}, err
+// Changes words what changed from another recipe to this one, each input on its
+// own: "puppet/page changed", "base image ami-1 -> ami-2". It is empty if
+// nothing did.
+func (r Recipe) Changes(from Recipe) []string {
+	var list []string
+	if r.Role != from.Role {
+		list = append(list, fmt.Sprintf("role %s -> %s", from.Role, r.Role))
 	}
-	list = slices.DeleteFunc(list, func(i compute.Image) bool { return i.State != "available" })
-	if len(list) == 0 {
-		return Base{}, &NoBaseError{b, region}
+	if r.Base.ID != from.Base.ID {
+		list = append(list, fmt.Sprintf("base image %s -> %s", from.Base, r.Base))
 	}
-	for _, i := range list {
-		if i.ID == last && !newest {
-			return Base{i.ID, i.Name}, nil
+	told := false // a version tells more than that its file changed
+	for _, tool := range union(r.Tools, from.Tools) {
+		if is, was := r.Tools[tool], from.Tools[tool]; is != was {
+			told = true
+			list = append(list, fmt.Sprintf("%s %s -> %s", tool, orNone(was), orNone(is)))
 		}
 	}
-	return Base{list[0].ID, list[0].Name}, nil
+	if len(from.Files) == 0 {
+		// A record of before files were told apart.
+		for _, part := range r.Differs(from) {
+			if slices.Contains(RecipePaths, part) {
+				list = append(list, part+"/ changed")
+			}
+		}
+		return list
+	}
+	for _, path := range union(r.Files, from.Files) {
+		is, ok := r.Files[path]
+		was, had := from.Files[path]
+		switch {
+		case is == was || path == toolsFile && told:
+		case !had:
+			list = append(list, path+" added")
+		case !ok:
+			list = append(list, path+" removed")
+		case strings.Fields(is)[1] == strings.Fields(was)[1]:
+			list = append(list, fmt.Sprintf("%s mode %s -> %s", path, strings.Fields(was)[0], strings.Fields(is)[0]))
+		default:
+			list = append(list, path+" changed")
+		}
+	}
+	return list
+}
+
+func union(a, b map[string]string) []string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
 }
 
 // Find is the good image of a key, nil if there is none. Of several, copies or

@@ -118,6 +118,95 @@ func TestTheKeyIsWhatTheImageIsMadeOf(t *testing.T) {
 	differs("packer", key(t, dir, "web", "ami-1"))
 }
 
+// TestTheKeyIsWhatGitWouldCommit looks at clones that differ in everything a
+// laptop may do to a working tree.
+func TestTheKeyIsWhatGitWouldCommit(t *testing.T) {
+	dir := repository(t)
+	put(t, dir, "puppet/Größe und so", "Ünicode\n")
+	put(t, dir, ".gitattributes", "*.sh text eol=crlf\npuppet/page export-subst\n")
+	put(t, dir, "packer/provision.sh", "true\n")
+	require.NoError(t, os.Chmod(filepath.Join(dir, "packer/provision.sh"), 0o755))
+	commit(t, dir, "more")
+	want := key(t, dir, "web", "ami-1")
+
+	for name, change := range map[string]func(clone string){
+		"line endings": func(clone string) {
+			git(t, clone, "config", "core.autocrlf", "true")
+			git(t, clone, "rm", "--quiet", "-r", "--cached", ".")
+			git(t, clone, "reset", "--quiet", "--hard")
+			b, err := os.ReadFile(filepath.Join(clone, "puppet/page"))
+			require.NoError(t, err)
+			require.Equal(t, "Hello World\r\n", string(b), "the working tree does differ")
+		},
+		"file modes": func(clone string) {
+			git(t, clone, "config", "core.fileMode", "false")
+			require.NoError(t, os.Chmod(filepath.Join(clone, "packer/provision.sh"), 0o600))
+			require.NoError(t, os.Chmod(filepath.Join(clone, "puppet/page"), 0o777))
+		},
+		"locale": func(string) {
+			t.Setenv("LC_ALL", "tr_TR.UTF-8")
+			t.Setenv("LANG", "tr_TR.UTF-8")
+		},
+		"untracked and ignored files": func(clone string) {
+			put(t, clone, ".git/info/exclude", "*.swp\n")
+			put(t, clone, "puppet/.page.swp", "x")
+			put(t, clone, "puppet/.DS_Store", "x")
+		},
+		"path quoting and replaced objects": func(clone string) {
+			git(t, clone, "config", "core.quotePath", "true")
+			git(t, clone, "config", "core.precomposeUnicode", "true")
+		},
+	} {
+		clone := filepath.Join(t.TempDir(), "clone")
+		git(t, dir, "clone", "--quiet", "file://"+dir, clone)
+		change(clone)
+		got := key(t, clone, "web", "ami-1")
+		assert.Equal(t, want.Key, got.Key, name)
+		assert.Empty(t, got.Changes(want), name)
+
+		// And what is baked from is the same, byte for byte.
+		c, err := trail.OpenClone(t.Context(), nil, clone)
+		require.NoError(t, err)
+		to := filepath.Join(t.TempDir(), "tree")
+		require.NoError(t, c.Export(t.Context(), "HEAD", to, image.RecipePaths...))
+		b, err := os.ReadFile(filepath.Join(to, "puppet/page"))
+		require.NoError(t, err)
+		assert.Equal(t, "Hello World\n", string(b), name)
+		info, err := os.Stat(filepath.Join(to, "packer/provision.sh"))
+		require.NoError(t, err)
+		assert.NotZero(t, info.Mode()&0o100, name)
+		assert.NoFileExists(t, filepath.Join(to, "puppet/.DS_Store"), name)
+	}
+}
+
+func TestChangesNamesEachInput(t *testing.T) {
+	dir := repository(t)
+	was := key(t, dir, "web", "ami-1")
+	put(t, dir, "puppet/page", "Hello\n")
+	put(t, dir, "puppet/new", "x\n")
+	put(t, dir, "packer/tools.env", "PUPPET=7.24\nSERVERSPEC=2.42\n")
+	git(t, dir, "rm", "--quiet", "serverspec/spec/web/page_spec.rb")
+	require.NoError(t, os.Chmod(filepath.Join(dir, "packer/build.pkr.hcl"), 0o755))
+	commit(t, dir, "all")
+	is := key(t, dir, "web", "ami-2")
+	assert.Equal(t, []string{
+		"base image ami-1 -> ami-2", "puppet 7.23 -> 7.24", "packer/build.pkr.hcl mode 100644 -> 100755",
+		"puppet/new added", "puppet/page changed", "serverspec/spec/web/page_spec.rb removed",
+	}, is.Changes(was))
+	assert.Empty(t, is.Changes(is))
+}
+
+func TestASubmoduleIsNoRecipe(t *testing.T) {
+	dir := repository(t)
+	head := git(t, dir, "rev-parse", "HEAD")
+	git(t, dir, "update-index", "--add", "--cacheinfo", "160000,"+head+",puppet/modules/x")
+	git(t, dir, "commit", "--quiet", "-m", "submodule")
+	c, err := trail.OpenClone(t.Context(), nil, dir)
+	require.NoError(t, err)
+	_, err = image.Key(t.Context(), c, "HEAD", "web", image.Base{ID: "ami-1"})
+	require.ErrorContains(t, err, "puppet/modules/x")
+}
+
 func TestARecipeWithoutVersionsIsRefused(t *testing.T) {
 	dir := repository(t)
 	put(t, dir, "packer/tools.env", "PUPPET=7.23\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -59,6 +60,7 @@ func write(ctx context.Context, o Options, s *State) (trail.Written, error) {
 		// The list that is there is another image's.
 		files[PackagesPath(o.Role, o.Target.Region)] = nil
 	}
+	maps.Copy(files, s.pins)
 	var sites []string
 	for _, p := range o.Places {
 		body, err := o.Trail.WithImage(ctx, p.Template(), s.Result.Image)

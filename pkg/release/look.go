@@ -211,29 +211,15 @@ func (s *State) see(ctx context.Context) error {
 
 // find works out the key of HEAD's recipe, and looks for its image.
 func (s *State) find(ctx context.Context) error {
-	role := s.Environment.Site.Role
-	last, err := image.Last(ctx, s.Trail, role, s.Place.Region)
-	if err != nil {
-		return err
-	}
-	wasBase, wasImage := "", ""
-	if last != nil {
-		wasBase, wasImage = last.Base.ID, last.Image
-	}
-	base, err := image.FindBase(ctx, s.Compute, s.Config.Bake, s.Place.Region, wasBase, false)
-	if err != nil {
-		return err
-	}
-	recipe, err := image.Key(ctx, s.Clone, s.Trail.Head(), role, base)
+	recipe, i, err := image.Current(ctx, s.imageOptions())
 	if err != nil {
 		return err
 	}
 	s.Key, s.Image = recipe.Key, ""
-	i, err := image.Find(ctx, s.Compute, role, recipe.Key, wasImage)
-	if err == nil && i != nil {
+	if i != nil {
 		s.Image = i.ID
 	}
-	return err
+	return nil
 }
 
 // keyOf is the key of an image that is there: what /version answers on it.

@@ -118,7 +118,7 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 	case errors.As(err, &git):
 		return gitFailure(err)
 	case errors.As(err, &base):
-		return &report.Failure{Code: report.Usage, ID: "E-BAKE-05", What: err.Error(), Next: []string{"see bake.owner and bake.name in chain.yaml"}}
+		return &report.Failure{Code: report.Usage, ID: "E-BAKE-05", What: err.Error(), Next: base.Next()}
 	}
 	f = &report.Failure{Code: report.Internal, ID: "E-REL-01", What: name, Where: "stack " + s.Environment.Stack(), Err: err, Next: []string{"./station.sh status", "the same command again  # it goes on where this one stopped"}}
 	switch {
