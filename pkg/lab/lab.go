@@ -48,6 +48,9 @@ type Options struct {
 	Clock   clock.Clock     // nil: clock.System
 	Log     *slog.Logger    // nil: discarded
 	Manual  bool            // nothing goes on by itself: Core().Settle does it
+	// PageSize makes every page of a listing that small at most, for tests of what
+	// follows tokens; 0 means AWS's sizes.
+	PageSize int64
 }
 
 // Lab is a local AWS.
@@ -122,7 +125,7 @@ func New(o Options) (*Lab, error) {
 		return nil, err
 	}
 	l.core = core.New(world, core.Options{
-		Clock: o.Clock, Factor: o.Factor, Runtime: o.Runtime, Save: save, Log: o.Log, Manual: o.Manual,
+		Clock: o.Clock, Factor: o.Factor, Runtime: o.Runtime, Save: save, Log: o.Log, Manual: o.Manual, PageSize: o.PageSize,
 	}, all...)
 	l.net.Use(l.core)
 	if err := l.seed(fresh); err != nil {

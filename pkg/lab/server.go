@@ -273,7 +273,10 @@ func (l *Lab) perform(w http.ResponseWriter, r *http.Request, c *call, s *servic
 	}
 	if err != nil {
 		var e *wire.Error
-		if !errors.As(err, &e) {
+		var page *core.PageError
+		if errors.As(err, &page) {
+			e = s.badPage(page)
+		} else if !errors.As(err, &e) {
 			l.opts.Log.Error("a call failed", "action", c.service+"."+c.action, "error", err)
 			e = &wire.Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: err.Error()}
 		}

@@ -56,18 +56,19 @@ var protocols = map[string]struct {
 	protocol  wire.Protocol
 	namespace string
 	model     string // name of the service in CBOR errors
+	badToken  string // code of the error about a token that no page gave
 }{
-	"autoscaling":          {wire.Query, "http://autoscaling.amazonaws.com/doc/2011-01-01/", "autoscaling"},
-	"cloudformation":       {wire.Query, "http://cloudformation.amazonaws.com/doc/2010-05-15/", "cloudformation"},
-	"ec2":                  {wire.EC2, "http://ec2.amazonaws.com/doc/2016-11-15/", "ec2"},
-	"elasticloadbalancing": {wire.Query, "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/", "elasticloadbalancingv2"},
-	"iam":                  {wire.Query, "https://iam.amazonaws.com/doc/2010-05-08/", "iam"},
-	"logs":                 {wire.JSON, "", "logs"},
-	"monitoring":           {wire.CBOR, "http://monitoring.amazonaws.com/doc/2010-08-01/", "cloudwatch"},
-	"route53":              {wire.RESTXML, "https://route53.amazonaws.com/doc/2013-04-01/", "route53"},
-	"sns":                  {wire.Query, "http://sns.amazonaws.com/doc/2010-03-31/", "sns"},
-	"ssm":                  {wire.JSON, "", "ssm"},
-	"sts":                  {wire.Query, "https://sts.amazonaws.com/doc/2011-06-15/", "sts"},
+	"autoscaling":          {wire.Query, "http://autoscaling.amazonaws.com/doc/2011-01-01/", "autoscaling", "InvalidNextToken"},
+	"cloudformation":       {wire.Query, "http://cloudformation.amazonaws.com/doc/2010-05-15/", "cloudformation", "ValidationError"},
+	"ec2":                  {wire.EC2, "http://ec2.amazonaws.com/doc/2016-11-15/", "ec2", "InvalidNextToken"},
+	"elasticloadbalancing": {wire.Query, "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/", "elasticloadbalancingv2", "ValidationError"},
+	"iam":                  {wire.Query, "https://iam.amazonaws.com/doc/2010-05-08/", "iam", "ValidationError"},
+	"logs":                 {wire.JSON, "", "logs", "InvalidParameterException"},
+	"monitoring":           {wire.CBOR, "http://monitoring.amazonaws.com/doc/2010-08-01/", "cloudwatch", "InvalidNextToken"},
+	"route53":              {wire.RESTXML, "https://route53.amazonaws.com/doc/2013-04-01/", "route53", "InvalidPaginationToken"},
+	"sns":                  {wire.Query, "http://sns.amazonaws.com/doc/2010-03-31/", "sns", "InvalidParameter"},
+	"ssm":                  {wire.JSON, "", "ssm", "InvalidNextToken"},
+	"sts":                  {wire.Query, "https://sts.amazonaws.com/doc/2011-06-15/", "sts", "ValidationError"},
 }
 
 // service is a service as the API finds it.
@@ -76,6 +77,7 @@ type service struct {
 	protocol  wire.Protocol
 	namespace string
 	model     string
+	badToken  string
 	actions   map[string]core.Action
 	routes    []route
 }
@@ -93,7 +95,7 @@ func index(list []answering) (map[string]*service, error) {
 		if !ok {
 			return nil, fmt.Errorf("service %s has no protocol", a.Name())
 		}
-		s := &service{name: a.Name(), protocol: p.protocol, namespace: p.namespace, model: p.model, actions: map[string]core.Action{}}
+		s := &service{name: a.Name(), protocol: p.protocol, namespace: p.namespace, model: p.model, badToken: p.badToken, actions: map[string]core.Action{}}
 		for _, x := range a.Actions() {
 			if _, twice := s.actions[x.Name]; twice {
 				return nil, fmt.Errorf("action %s.%s is there twice", s.name, x.Name)
@@ -106,6 +108,21 @@ func index(list []answering) (map[string]*service, error) {
 		all[s.name] = s
 	}
 	return all, nil
+}
+
+// badPage is how the service words that it cannot give a page.
+func (s *service) badPage(e *core.PageError) *wire.Error {
+	code := s.badToken
+	if e.Token == "" {
+		code = "ValidationError"
+		switch s.protocol {
+		case wire.EC2:
+			code = "InvalidParameterValue"
+		case wire.JSON:
+			code = "InvalidParameterException"
+		}
+	}
+	return wire.Errorf(code, "%s", e.Error())
 }
 
 func split(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }

@@ -25,7 +25,7 @@ func DescribeAutoScalingGroups(tx *core.Tx, in *DescribeAutoScalingGroupsInput) 
 			found = append(found, describe(tx, g))
 		}
 	}
-	page, next, err := wire.Page(found, func(g Group) string { return g.AutoScalingGroupName }, in.MaxRecords, 100, in.NextToken)
+	page, next, err := core.Page(tx, found, func(g Group) string { return g.AutoScalingGroupName }, in.MaxRecords, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func DescribeAutoScalingInstances(tx *core.Tx, in *DescribeAutoScalingInstancesI
 			})
 		}
 	}
-	page, next, err := wire.Page(found, func(i InstanceDetails) string { return i.InstanceId }, in.MaxRecords, 50, in.NextToken)
+	page, next, err := core.Page(tx, found, func(i InstanceDetails) string { return i.InstanceId }, in.MaxRecords, 50, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func DescribeScalingActivities(tx *core.Tx, in *DescribeScalingActivitiesInput) 
 		}
 		return b.StartTime.Compare(a.StartTime)
 	})
-	page, next, err := wire.Page(found, func(a Activity) string { return a.ActivityId }, in.MaxRecords, 100, in.NextToken)
+	page, next, err := core.Page(tx, found, func(a Activity) string { return a.ActivityId }, in.MaxRecords, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func DescribeTags(tx *core.Tx, in *DescribeTagsInput) (*DescribeTagsOutput, erro
 			}
 		}
 	}
-	page, next, err := wire.Page(found, func(t TagDescription) string { return t.ResourceId + "/" + t.Key }, in.MaxRecords, 100, in.NextToken)
+	page, next, err := core.Page(tx, found, func(t TagDescription) string { return t.ResourceId + "/" + t.Key }, in.MaxRecords, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -204,7 +204,7 @@ func DescribeChangeSet(tx *core.Tx, in *DescribeChangeSetInput) (*DescribeChange
 	if err != nil {
 		return nil, err
 	}
-	changes, next, err := core.Page(cs.Changes, in.NextToken, 100)
+	changes, next, err := core.Page(tx, cs.Changes, func(ch *state.ResourceChange) string { return ch.LogicalID + " " + ch.PhysicalID }, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -281,15 +281,13 @@ func ListChangeSets(tx *core.Tx, in *ListChangeSetsInput) (*ListChangeSetsOutput
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := core.Page(changeSetsOf(tx, st.ID), in.NextToken, 100)
+	open := slices.DeleteFunc(changeSetsOf(tx, st.ID), func(cs *state.ChangeSet) bool { return strings.HasPrefix(cs.Execution, "EXECUTE_") })
+	page, next, err := core.Page(tx, open, func(cs *state.ChangeSet) string { return cs.ID }, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
 	out := &ListChangeSetsOutput{NextToken: next}
 	for _, cs := range page {
-		if strings.HasPrefix(cs.Execution, "EXECUTE_") {
-			continue
-		}
 		out.Summaries = append(out.Summaries, ChangeSetSummary{
 			ChangeSetId: cs.ID, ChangeSetName: cs.Name, StackId: cs.StackID, StackName: cs.StackName, Description: cs.Description,
 			Status: cs.Status, StatusReason: cs.Reason, ExecutionStatus: cs.Execution, CreationTime: cs.Created,

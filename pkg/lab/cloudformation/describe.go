@@ -85,6 +85,8 @@ func describe(st *state.Stack) Stack {
 	return out
 }
 
+func stackID(st *state.Stack) string { return st.ID }
+
 // DescribeStacks describes one stack, deleted ones by ARN, or all that are not deleted.
 func DescribeStacks(tx *core.Tx, in *DescribeStacksInput) (*DescribeStacksOutput, error) {
 	if in.StackName != "" {
@@ -100,7 +102,7 @@ func DescribeStacks(tx *core.Tx, in *DescribeStacksInput) (*DescribeStacksOutput
 			present = append(present, st)
 		}
 	}
-	page, next, err := core.Page(present, in.NextToken, 50)
+	page, next, err := core.Page(tx, present, stackID, nil, 50, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +121,7 @@ func ListStacks(tx *core.Tx, in *ListStacksInput) (*ListStacksOutput, error) {
 			wanted = append(wanted, st)
 		}
 	}
-	page, next, err := core.Page(wanted, in.NextToken, 100)
+	page, next, err := core.Page(tx, wanted, stackID, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +145,7 @@ func DescribeStackEvents(tx *core.Tx, in *DescribeStackEventsInput) (*DescribeSt
 	}
 	newest := slices.Clone(st.Events)
 	slices.Reverse(newest)
-	page, next, err := core.Page(newest, in.NextToken, eventsPerPage)
+	page, next, err := core.Page(tx, newest, func(ev *state.StackEvent) string { return ev.ID }, nil, eventsPerPage, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +200,7 @@ func DescribeEvents(tx *core.Tx, in *DescribeEventsInput) (*DescribeEventsOutput
 		}
 		newest = append(newest, operationEvent(st, ev))
 	}
-	page, next, err := core.Page(newest, in.NextToken, eventsPerPage)
+	page, next, err := core.Page(tx, newest, func(ev OperationEvent) string { return ev.EventId }, nil, eventsPerPage, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +300,7 @@ func ListStackResources(tx *core.Tx, in *ListStackResourcesInput) (*ListStackRes
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := core.Page(shownResources(st), in.NextToken, 100)
+	page, next, err := core.Page(tx, shownResources(st), func(r *state.StackResource) string { return r.LogicalID }, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -112,11 +112,7 @@ func DescribeStackResourceDrifts(tx *core.Tx, in *DescribeStackResourceDriftsInp
 		}
 		found = append(found, d)
 	}
-	size := int64(100)
-	if in.MaxResults != nil {
-		size = *in.MaxResults
-	}
-	page, next, err := core.Page(found, in.NextToken, size)
+	page, next, err := core.Page(tx, found, func(d StackResourceDrift) string { return d.LogicalResourceId }, in.MaxResults, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

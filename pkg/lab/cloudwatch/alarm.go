@@ -141,7 +141,7 @@ func DescribeAlarms(tx *core.Tx, in *DescribeAlarmsInput) (*DescribeAlarmsOutput
 			found = append(found, a)
 		}
 	}
-	page, next, err := pageOf(found, in)
+	page, next, err := pageOf(tx, found, in)
 	if err != nil {
 		return nil, err
 	}

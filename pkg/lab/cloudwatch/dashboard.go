@@ -67,7 +67,7 @@ func ListDashboards(tx *core.Tx, in *ListDashboardsInput) (*ListDashboardsOutput
 			found = append(found, DashboardEntry{DashboardName: name, DashboardArn: dashboardARN(tx, name), LastModified: d.Modified, Size: int64(len(d.Body))})
 		}
 	}
-	page, next, err := wire.Page(found, func(d DashboardEntry) string { return d.DashboardName }, nil, 1000, in.NextToken)
+	page, next, err := core.Page(tx, found, func(d DashboardEntry) string { return d.DashboardName }, nil, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 
 var errNoResource = wire.Error{Code: "ResourceNotFound", Message: "The named resource does not exist.", Status: 404, Shape: "ResourceNotFoundException"}
 
-func pageOf(found []*state.Alarm, in *DescribeAlarmsInput) ([]*state.Alarm, string, error) {
-	return wire.Page(found, func(a *state.Alarm) string { return a.Name }, in.MaxRecords, 100, in.NextToken)
+func pageOf(tx *core.Tx, found []*state.Alarm, in *DescribeAlarmsInput) ([]*state.Alarm, string, error) {
+	return core.Page(tx, found, func(a *state.Alarm) string { return a.Name }, in.MaxRecords, 100, in.NextToken)
 }
 
 // Step samples the metrics of alarms, ends their periods and decides.

@@ -242,5 +242,40 @@ func GetMetricData(tx *core.Tx, in *GetMetricDataInput) (*GetMetricDataOutput, e
 		}
 		out.MetricDataResults = append(out.MetricDataResults, r)
 	}
-	return out, nil
+	return out, out.cut(tx, in)
+}
+
+// cut leaves one page of the values. A result that goes on behind it is partial.
+func (out *GetMetricDataOutput) cut(tx *core.Tx, in *GetMetricDataInput) error {
+	type value struct{ result, at int }
+	var all []value
+	for r := range out.MetricDataResults {
+		for k := range out.MetricDataResults[r].Values {
+			all = append(all, value{r, k})
+		}
+	}
+	key := func(v value) string {
+		r := out.MetricDataResults[v.result]
+		return r.Id + " " + r.Timestamps[v.at].Format(time.RFC3339)
+	}
+	page, next, err := core.Page(tx, all, key, in.MaxDatapoints, 100_800, in.NextToken)
+	if err != nil {
+		return err
+	}
+	whole := out.MetricDataResults
+	out.MetricDataResults, out.NextToken = nil, next
+	for r, result := range whole {
+		result.Timestamps, result.Values = nil, nil
+		for _, v := range page {
+			if v.result == r {
+				result.Timestamps = append(result.Timestamps, whole[r].Timestamps[v.at])
+				result.Values = append(result.Values, whole[r].Values[v.at])
+			}
+		}
+		if next != "" && r >= page[len(page)-1].result && len(whole[r].Values) > 0 {
+			result.StatusCode = "PartialData"
+		}
+		out.MetricDataResults = append(out.MetricDataResults, result)
+	}
+	return nil
 }

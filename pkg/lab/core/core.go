@@ -35,6 +35,8 @@ type Options struct {
 	Save   func(snapshot []byte, durable bool) error
 	Log    *slog.Logger // nil: discarded
 	Manual bool         // jobs run inline in Settle, nothing runs by itself
+	// PageSize makes every page of a listing that small at most; 0: as long as AWS's.
+	PageSize int64
 }
 
 // A Service is one AWS service of the lab.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -195,5 +197,56 @@ func TestIDs(t *testing.T) {
 	c.View(region, func(tx *core.Tx) {
 		assert.Regexp(t, `^i-0[0-9a-f]{16}$`, tx.ID("i"))
 		assert.True(t, strings.HasPrefix(tx.ARN("ec2", "vpc/x"), "arn:aws:ec2:eu-west-1:1:vpc/x"))
+	})
+}
+
+func TestPage(t *testing.T) {
+	c := core.New(state.New("x", "1"), core.Options{PageSize: 3})
+	defer c.Close()
+	c.View(region, func(tx *core.Tx) {
+		key := func(s string) string { return s }
+		walk := func(size *int64, list []string, change func([]string) []string) (seen []string) {
+			for token := ""; ; {
+				page, next, err := core.Page(tx, list, key, size, 100, token)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(page), 3, "the lab's own size")
+				seen = append(seen, page...)
+				if token = next; next == "" {
+					return seen
+				}
+				list = change(list)
+			}
+		}
+		letters := []string{"a", "b", "c", "d", "e"}
+		all := "abcde"
+		two := int64(2)
+		same := func(l []string) []string { return l }
+		for _, size := range []*int64{nil, &two} {
+			assert.Equal(t, all, strings.Join(walk(size, letters, same), ""))
+			assert.Equal(t, all, strings.Join(walk(size, letters, func(l []string) []string { return append([]string{"new"}, l...) }), ""), "what is new at the front shifts nothing")
+			assert.Equal(t, all+"z", strings.Join(walk(size, letters, func(l []string) []string {
+				if l[len(l)-1] == "e" {
+					return append(slices.Clone(l), "z")
+				}
+				return l
+			}), ""), "what is new at the end comes at the end")
+		}
+		assert.Equal(t, all, strings.Join(walk(&two, letters, func(l []string) []string { return l[1:] }), ""), "nor does what goes before it")
+		gone := func(l []string) []string {
+			return slices.DeleteFunc(slices.Clone(l), func(s string) bool { return s == "b" })
+		}
+		assert.Equal(t, all, strings.Join(walk(&two, letters, gone), ""), "nor when the last one seen goes")
+
+		_, next, err := core.Page(tx, letters, key, &two, 100, "")
+		require.NoError(t, err)
+		var wrong *core.PageError
+		_, _, err = core.Page(tx, []int{1, 2, 3}, strconv.Itoa, &two, 100, next)
+		require.ErrorAs(t, err, &wrong, "a token of another list")
+		_, _, err = core.Page(tx, letters, key, nil, 100, "nonsense")
+		require.ErrorAs(t, err, &wrong)
+		assert.Equal(t, "nonsense", wrong.Token)
+		_, _, err = core.Page(tx, letters, key, new(int64(0)), 100, "")
+		require.ErrorAs(t, err, &wrong)
+		assert.Zero(t, wrong.Size)
 	})
 }

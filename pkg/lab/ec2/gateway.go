@@ -134,7 +134,7 @@ func DescribeInternetGateways(tx *core.Tx, in *DescribeInternetGatewaysInput) (*
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(g *state.InternetGateway) string { return g.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(g *state.InternetGateway) string { return g.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -319,7 +319,7 @@ func DescribeImages(tx *core.Tx, in *DescribeImagesInput) (*DescribeImagesOutput
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(img *state.Image) string { return img.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(img *state.Image) string { return img.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func DescribeInstances(tx *core.Tx, in *DescribeInstancesInput) (*DescribeInstan
 		return nil, err
 	}
 	slices.SortStableFunc(list, func(a, b *state.Instance) int { return strings.Compare(a.ReservationID, b.ReservationID) })
-	list, next, err := wire.Page(list, func(i *state.Instance) string { return i.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(i *state.Instance) string { return i.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +339,7 @@ func DescribeInstanceStatus(tx *core.Tx, in *DescribeInstanceStatusInput) (*Desc
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(i *state.Instance) string { return i.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(i *state.Instance) string { return i.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

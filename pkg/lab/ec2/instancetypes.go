@@ -38,7 +38,7 @@ type ProcessorInfo struct{ SupportedArchitectures []string }
 const architecture = "x86_64"
 
 // DescribeInstanceTypes lists the types that the lab offers.
-func DescribeInstanceTypes(_ *core.Tx, in *DescribeInstanceTypesInput) (*DescribeInstanceTypesOutput, error) {
+func DescribeInstanceTypes(tx *core.Tx, in *DescribeInstanceTypesInput) (*DescribeInstanceTypesOutput, error) {
 	for _, t := range in.InstanceTypes {
 		if !KnownInstanceType(t) {
 			return nil, wire.Errorf("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", t)
@@ -60,7 +60,7 @@ func DescribeInstanceTypes(_ *core.Tx, in *DescribeInstanceTypesInput) (*Describ
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(i InstanceTypeInfo) string { return i.InstanceType }, in.MaxResults, 100, in.NextToken)
+	list, next, err := core.Page(tx, list, func(i InstanceTypeInfo) string { return i.InstanceType }, in.MaxResults, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -271,7 +271,7 @@ func DescribeLaunchTemplates(tx *core.Tx, in *DescribeLaunchTemplatesInput) (*De
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(t *state.LaunchTemplate) string { return t.ID }, in.MaxResults, 200, in.NextToken)
+	list, next, err := core.Page(tx, list, func(t *state.LaunchTemplate) string { return t.ID }, in.MaxResults, 200, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +342,7 @@ func DescribeLaunchTemplateVersions(tx *core.Tx, in *DescribeLaunchTemplateVersi
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(p pair) string { return fmt.Sprint(p.t.ID, ".", p.v.Number) }, in.MaxResults, 200, in.NextToken)
+	list, next, err := core.Page(tx, list, func(p pair) string { return fmt.Sprint(p.t.ID, ".", p.v.Number) }, in.MaxResults, 200, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

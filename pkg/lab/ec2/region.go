@@ -236,7 +236,7 @@ func DescribeInstanceTypeOfferings(tx *core.Tx, in *DescribeInstanceTypeOffering
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(o InstanceTypeOffering) string { return o.InstanceType + "@" + o.Location }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(o InstanceTypeOffering) string { return o.InstanceType + "@" + o.Location }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

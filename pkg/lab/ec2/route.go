@@ -137,7 +137,7 @@ func DescribeRouteTables(tx *core.Tx, in *DescribeRouteTablesInput) (*DescribeRo
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(t *state.RouteTable) string { return t.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(t *state.RouteTable) string { return t.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -137,7 +137,7 @@ func DescribeSecurityGroups(tx *core.Tx, in *DescribeSecurityGroupsInput) (*Desc
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(g *state.SecurityGroup) string { return g.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(g *state.SecurityGroup) string { return g.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func DescribeSecurityGroupRules(tx *core.Tx, in *DescribeSecurityGroupRulesInput
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(r SecurityGroupRule) string { return r.SecurityGroupRuleId }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(r SecurityGroupRule) string { return r.SecurityGroupRuleId }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func DescribeSnapshots(tx *core.Tx, in *DescribeSnapshotsInput) (*DescribeSnapsh
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(s *state.Snapshot) string { return s.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(s *state.Snapshot) string { return s.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func DescribeVolumes(tx *core.Tx, in *DescribeVolumesInput) (*DescribeVolumesOut
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(v *state.Volume) string { return v.ID }, in.MaxResults, 500, in.NextToken)
+	list, next, err := core.Page(tx, list, func(v *state.Volume) string { return v.ID }, in.MaxResults, 500, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

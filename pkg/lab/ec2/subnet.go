@@ -139,7 +139,7 @@ func DescribeSubnets(tx *core.Tx, in *DescribeSubnetsInput) (*DescribeSubnetsOut
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(s *state.Subnet) string { return s.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(s *state.Subnet) string { return s.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func DescribeTags(tx *core.Tx, in *DescribeTagsInput) (*DescribeTagsOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(d TagDescription) string { return d.ResourceId + "\x00" + d.Key }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(d TagDescription) string { return d.ResourceId + "\x00" + d.Key }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

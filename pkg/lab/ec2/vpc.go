@@ -172,7 +172,7 @@ func DescribeVpcs(tx *core.Tx, in *DescribeVpcsInput) (*DescribeVpcsOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := wire.Page(list, func(v *state.VPC) string { return v.ID }, in.MaxResults, 1000, in.NextToken)
+	list, next, err := core.Page(tx, list, func(v *state.VPC) string { return v.ID }, in.MaxResults, 1000, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

@@ -147,7 +147,7 @@ func DescribeListeners(tx *core.Tx, in *DescribeListenersInput) (*DescribeListen
 			}
 		}
 	}
-	page, next, err := wire.Page(found, func(l Listener) string { return l.ListenerArn }, in.PageSize, 400, in.Marker)
+	page, next, err := core.Page(tx, found, func(l Listener) string { return l.ListenerArn }, in.PageSize, 400, in.Marker)
 	if err != nil {
 		return nil, err
 	}

@@ -281,7 +281,7 @@ func DescribeLoadBalancers(tx *core.Tx, in *DescribeLoadBalancersInput) (*Descri
 	if len(found) < len(wanted) {
 		return nil, wire.Errorf("LoadBalancerNotFound", "One or more load balancers not found")
 	}
-	page, next, err := wire.Page(found, func(lb LoadBalancer) string { return lb.LoadBalancerArn }, in.PageSize, 400, in.Marker)
+	page, next, err := core.Page(tx, found, func(lb LoadBalancer) string { return lb.LoadBalancerArn }, in.PageSize, 400, in.Marker)
 	if err != nil {
 		return nil, err
 	}

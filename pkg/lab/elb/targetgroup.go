@@ -215,7 +215,7 @@ func DescribeTargetGroups(tx *core.Tx, in *DescribeTargetGroupsInput) (*Describe
 	if len(found) < len(wanted) {
 		return nil, wire.Errorf("TargetGroupNotFound", "One or more target groups not found")
 	}
-	page, next, err := wire.Page(found, func(tg TargetGroup) string { return tg.TargetGroupArn }, in.PageSize, 400, in.Marker)
+	page, next, err := core.Page(tx, found, func(tg TargetGroup) string { return tg.TargetGroupArn }, in.PageSize, 400, in.Marker)
 	if err != nil {
 		return nil, err
 	}

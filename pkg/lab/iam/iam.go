@@ -4,6 +4,7 @@ package iam
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 	"sort"
@@ -14,6 +15,9 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
+
+// pageSize is how many entries AWS gives without MaxItems.
+const pageSize = 100
 
 // Service is IAM as a service of the lab.
 type Service struct{}
@@ -103,6 +107,7 @@ type AttachInput struct{ RoleName, PolicyArn string }
 type ListRolePoliciesOutput struct {
 	PolicyNames []string
 	IsTruncated bool
+	Marker      string
 }
 
 // ListAttachedRolePoliciesInput of ListAttachedRolePolicies.
@@ -118,6 +123,7 @@ type AttachedPolicy struct{ PolicyName, PolicyArn string }
 type ListAttachedRolePoliciesOutput struct {
 	AttachedPolicies []AttachedPolicy
 	IsTruncated      bool
+	Marker           string
 }
 
 // ListRolesInput of ListRoles.
@@ -130,6 +136,7 @@ type ListRolesInput struct {
 type ListRolesOutput struct {
 	Roles       []Role
 	IsTruncated bool
+	Marker      string
 }
 
 // CreateInstanceProfileInput of CreateInstanceProfile.
@@ -151,6 +158,7 @@ type ProfileRoleInput struct{ InstanceProfileName, RoleName string }
 type ListInstanceProfilesForRoleOutput struct {
 	InstanceProfiles []InstanceProfile
 	IsTruncated      bool
+	Marker           string
 }
 
 // UpdateAssumeRolePolicyInput of UpdateAssumeRolePolicy.
@@ -259,7 +267,7 @@ func GetRole(tx *core.Tx, in *RoleNameInput) (*RoleOutput, error) {
 
 // ListRoles lists all roles.
 func ListRoles(tx *core.Tx, in *ListRolesInput) (*ListRolesOutput, error) {
-	out := &ListRolesOutput{}
+	var found []*state.Role
 	names := make([]string, 0, len(tx.World.Roles))
 	for n := range tx.World.Roles {
 		names = append(names, n)
@@ -267,8 +275,16 @@ func ListRoles(tx *core.Tx, in *ListRolesInput) (*ListRolesOutput, error) {
 	sort.Strings(names)
 	for _, n := range names {
 		if r := tx.World.Roles[n]; strings.HasPrefix(r.Path, in.PathPrefix) {
-			out.Roles = append(out.Roles, showRole(r))
+			found = append(found, r)
 		}
+	}
+	page, next, err := core.Page(tx, found, func(r *state.Role) string { return r.Name }, in.MaxItems, pageSize, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	out := &ListRolesOutput{Marker: next, IsTruncated: next != ""}
+	for _, r := range page {
+		out.Roles = append(out.Roles, showRole(r))
 	}
 	return out, nil
 }
@@ -352,12 +368,12 @@ func ListRolePolicies(tx *core.Tx, in *RoleNameInput) (*ListRolePoliciesOutput, 
 	if err != nil {
 		return nil, err
 	}
-	out := &ListRolePoliciesOutput{}
-	for n := range r.Policies {
-		out.PolicyNames = append(out.PolicyNames, n)
+	names := slices.Sorted(maps.Keys(r.Policies))
+	page, next, err := core.Page(tx, names, func(n string) string { return n }, in.MaxItems, pageSize, in.Marker)
+	if err != nil {
+		return nil, err
 	}
-	sort.Strings(out.PolicyNames)
-	return out, nil
+	return &ListRolePoliciesOutput{PolicyNames: page, Marker: next, IsTruncated: next != ""}, nil
 }
 
 // AttachRolePolicy ties a managed policy to a role. Twice is no error.
@@ -397,8 +413,12 @@ func ListAttachedRolePolicies(tx *core.Tx, in *ListAttachedRolePoliciesInput) (*
 	if err != nil {
 		return nil, err
 	}
-	out := &ListAttachedRolePoliciesOutput{}
-	for _, a := range r.Managed {
+	page, next, err := core.Page(tx, r.Managed, func(a string) string { return a }, in.MaxItems, pageSize, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	out := &ListAttachedRolePoliciesOutput{Marker: next, IsTruncated: next != ""}
+	for _, a := range page {
 		out.AttachedPolicies = append(out.AttachedPolicies, AttachedPolicy{PolicyName: a[strings.LastIndex(a, "/")+1:], PolicyArn: a})
 	}
 	return out, nil
@@ -478,16 +498,15 @@ func ListInstanceProfilesForRole(tx *core.Tx, in *RoleNameInput) (*ListInstanceP
 	if err != nil {
 		return nil, err
 	}
-	out := &ListInstanceProfilesForRoleOutput{}
-	for _, p := range tx.World.Profiles {
-		for _, n := range p.Roles {
-			if n == r.Name {
-				out.InstanceProfiles = append(out.InstanceProfiles, showProfile(tx, p))
-			}
+	var found []InstanceProfile
+	for _, n := range slices.Sorted(maps.Keys(tx.World.Profiles)) {
+		if p := tx.World.Profiles[n]; slices.Contains(p.Roles, r.Name) {
+			found = append(found, showProfile(tx, p))
 		}
 	}
-	sort.Slice(out.InstanceProfiles, func(i, j int) bool {
-		return out.InstanceProfiles[i].InstanceProfileName < out.InstanceProfiles[j].InstanceProfileName
-	})
-	return out, nil
+	page, next, err := core.Page(tx, found, func(p InstanceProfile) string { return p.InstanceProfileName }, in.MaxItems, pageSize, in.Marker)
+	if err != nil {
+		return nil, err
+	}
+	return &ListInstanceProfilesForRoleOutput{InstanceProfiles: page, Marker: next, IsTruncated: next != ""}, nil
 }

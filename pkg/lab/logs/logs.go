@@ -93,7 +93,7 @@ func DescribeLogGroups(tx *core.Tx, in *DescribeLogGroupsInput) (*DescribeLogGro
 		}
 		all = append(all, out)
 	}
-	page, next, err := wire.Page(all, func(g LogGroup) string { return g.LogGroupName }, in.Limit, 50, in.NextToken)
+	page, next, err := core.Page(tx, all, func(g LogGroup) string { return g.LogGroupName }, in.Limit, 50, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

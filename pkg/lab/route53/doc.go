@@ -77,12 +77,12 @@ func bareID(id string) string { return id[strings.LastIndex(id, "/")+1:] }
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // pageSize is the MaxItems of a listing, 100 at most.
-func pageSize(p *int64) (int64, error) {
+func pageSize(tx *core.Tx, p *int64) (int64, error) {
 	switch {
 	case p == nil:
-		return 100, nil
+		return tx.PageSize(100), nil
 	case *p < 1:
 		return 0, wire.Errorf("InvalidInput", "maxItems must be at least 1")
 	}
-	return min(*p, 100), nil
+	return tx.PageSize(min(*p, 100)), nil
 }

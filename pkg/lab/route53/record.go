@@ -21,7 +21,7 @@ func ListResourceRecordSets(tx *core.Tx, in *ListResourceRecordSetsInput) (*List
 	if err != nil {
 		return nil, err
 	}
-	size, err := pageSize(in.MaxItems)
+	size, err := pageSize(tx, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

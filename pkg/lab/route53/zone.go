@@ -108,7 +108,7 @@ func GetHostedZone(tx *core.Tx, in *GetHostedZoneInput) (*GetHostedZoneOutput, e
 
 // ListHostedZones lists zones in the order of their ids.
 func ListHostedZones(tx *core.Tx, in *ListHostedZonesInput) (*ListHostedZonesOutput, error) {
-	size, err := pageSize(in.MaxItems)
+	size, err := pageSize(tx, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func ListHostedZones(tx *core.Tx, in *ListHostedZonesInput) (*ListHostedZonesOut
 // ListHostedZonesByName lists zones in the order of their names, from DNSName
 // on: the first need not have that name.
 func ListHostedZonesByName(tx *core.Tx, in *ListHostedZonesByNameInput) (*ListHostedZonesByNameOutput, error) {
-	size, err := pageSize(in.MaxItems)
+	size, err := pageSize(tx, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func ListTopics(tx *core.Tx, in *ListTopicsInput) (*ListTopicsOutput, error) {
 	for _, arn := range slices.Sorted(maps.Keys(tx.Region.Topics)) {
 		all = append(all, Topic{TopicArn: arn})
 	}
-	page, next, err := wire.Page(all, func(t Topic) string { return t.TopicArn }, nil, 100, in.NextToken)
+	page, next, err := core.Page(tx, all, func(t Topic) string { return t.TopicArn }, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func ListSubscriptions(tx *core.Tx, in *ListSubscriptionsInput) (*ListSubscripti
 	for _, arn := range slices.Sorted(maps.Keys(tx.Region.Topics)) {
 		all = append(all, describe(tx, tx.Region.Topics[arn])...)
 	}
-	page, next, err := wire.Page(all, subscriptionKey, nil, 100, in.NextToken)
+	page, next, err := core.Page(tx, all, subscriptionKey, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func ListSubscriptionsByTopic(tx *core.Tx, in *ListSubscriptionsByTopicInput) (*
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := wire.Page(describe(tx, t), subscriptionKey, nil, 100, in.NextToken)
+	page, next, err := core.Page(tx, describe(tx, t), subscriptionKey, nil, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

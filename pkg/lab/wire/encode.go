@@ -129,6 +129,9 @@ func EncodeError(p Protocol, namespace, service, requestID string, e *Error, que
 	return a
 }
 
+// Time is how Query, EC2 and RESTXML write a time.
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 type xmlWriter struct {
 	b   bytes.Buffer
 	p   Protocol

@@ -193,29 +193,6 @@ func TestErrors(t *testing.T) {
 	assert.Contains(t, string(a.Body), "<Type>Receiver</Type>")
 }
 
-func TestPage(t *testing.T) {
-	list := []string{"a", "b", "c", "d", "e"}
-	key := func(s string) string { return s }
-	two := int64(2)
-	var seen []string
-	token := ""
-	for {
-		page, next, err := wire.Page(list, key, &two, 100, token)
-		require.NoError(t, err)
-		seen = append(seen, page...)
-		if token = next; next == "" {
-			break
-		}
-		list = append([]string{"0"}, list...) // what is new at the front shifts nothing
-	}
-	assert.Equal(t, []string{"a", "b", "c", "d", "e"}, seen)
-	_, _, err := wire.Page(list, key, nil, 100, "nonsense")
-	assert.ErrorContains(t, err, "InvalidNextToken")
-	zero := int64(0)
-	_, _, err = wire.Page(list, key, &zero, 100, "")
-	assert.Error(t, err)
-}
-
 // Whatever comes in, there is an answer and no panic, and what is understood
 // survives a round trip through JSON.
 func FuzzForm(f *testing.F) {
