@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -129,7 +130,7 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, error) {
 		return aws.Config{
 			Region: t.Region, BaseEndpoint: aws.String(t.Endpoint), Credentials: t.Credentials, Retryer: retryer,
 			HTTPClient: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}},
-			APIOptions: []func(*middleware.Stack) error{stay(func(host string) bool { return host == u.Host })},
+			APIOptions: []func(*middleware.Stack) error{stay(func(host string) bool { return host == u.Host }), plainBody},
 		}, nil
 	}
 	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithRegion(t.Region), awsconfig.WithRetryer(retryer)}
@@ -140,7 +141,7 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	cfg.APIOptions = append(cfg.APIOptions, stay(func(host string) bool { return amazon("https://"+host) == nil }))
+	cfg.APIOptions = append(cfg.APIOptions, stay(func(host string) bool { return amazon("https://"+host) == nil }), plainBody)
 	return cfg, nil
 }
 
@@ -153,6 +154,28 @@ func stay(allowed func(host string) bool) func(*middleware.Stack) error {
 		return next.HandleFinalize(ctx, in)
 	})
 	return func(s *middleware.Stack) error { return s.Finalize.Add(check, middleware.After) }
+}
+
+// plainBody keeps an answer from being cut off by its own request.
+//
+// As soon as an answer's head is there the SDK closes the request's body, and
+// with smithy-go v1.28.8 what is closed answers WriteTo with io.EOF, which is no
+// end there but an error. net/http's write loop, when it looks only then whether
+// the body is longer than it said, closes the connection under the answer: "use
+// of closed network connection". A body without WriteTo is read, and its end is an end.
+func plainBody(s *middleware.Stack) error {
+	return s.Finalize.Add(middleware.FinalizeMiddlewareFunc("PlainBody", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if r, ok := in.Request.(*smithyhttp.Request); ok {
+			if body, ok := r.GetStream().(io.ReadSeeker); ok {
+				plain, err := r.SetStream(struct{ io.ReadSeeker }{body})
+				if err != nil {
+					return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("prepare the request's body: %w", err)
+				}
+				in.Request = plain
+			}
+		}
+		return next.HandleFinalize(ctx, in)
+	}), middleware.After)
 }
 
 // MismatchError is an account that is not the one meant.

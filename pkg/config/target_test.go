@@ -171,3 +171,50 @@ func TestPollEndsWithAnErrorOrTheContextsCause(t *testing.T) {
 	err := p.Until(ctx, clock.System{}, func(context.Context) (bool, error) { cancel(late); return false, nil })
 	require.ErrorIs(t, err, late)
 }
+
+// late looks at a request's body after it was closed, as net/http's write loop
+// does when the answer is there first.
+type late struct {
+	*http.Client
+	err error
+}
+
+func (l *late) Do(r *http.Request) (*http.Response, error) {
+	body := r.Body
+	resp, err := l.Client.Do(r)
+	_ = body.Close()
+	_, l.err = io.Copy(io.Discard, body)
+	return resp, err
+}
+
+func TestAClosedBodyIsAnEndAndNoError(t *testing.T) {
+	s, _ := identity(t, "111111111111", 0)
+	for name, target := range map[string]*config.Target{
+		"endpoint": {Name: "lab", Region: "eu-west-1", Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")},
+		"aws":      {Name: "aws", Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := target.AWS(t.Context())
+			require.NoError(t, err)
+			client := &late{Client: http.DefaultClient}
+			cfg.HTTPClient = client
+			if name == "aws" {
+				client.Client = &http.Client{Transport: elsewhere{s.URL}}
+			}
+			_, err = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+			require.NoError(t, err)
+			assert.NoError(t, client.err)
+		})
+	}
+}
+
+// elsewhere sends what is meant for AWS to a server of the test.
+type elsewhere struct{ url string }
+
+func (e elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	to, err := http.NewRequestWithContext(r.Context(), r.Method, e.url, r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultTransport.RoundTrip(to)
+}

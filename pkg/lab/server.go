@@ -11,9 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
@@ -60,7 +58,6 @@ type call struct {
 func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 	c := &call{id: core.UUID(), request: r, protocol: guess(r), query: r.Header.Get("X-Amzn-Query-Mode") == "true"}
 	send := func(a *wire.Answer) {
-		l.breathe(r, a)
 		for k, v := range a.Header {
 			w.Header()[k] = v
 		}
@@ -110,19 +107,6 @@ func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.perform(w, r, c, s, action, send, refuse)
-}
-
-// breathe lets the client finish its request before it gets a long answer.
-//
-// The AWS SDK for Go closes a request's body as soon as the answer's head is
-// there, while net/http may still look whether the body is over; that look then
-// fails and the connection is closed under the answer ("use of closed network
-// connection"). AWS is never near enough for that to happen, the lab is.
-func (l *Lab) breathe(r *http.Request, a *wire.Answer) {
-	const fits = 2 << 10 // a shorter answer arrives with its head
-	if r.ContentLength > 0 && len(a.Body) > fits {
-		_ = clock.System{}.Sleep(r.Context(), 2*time.Millisecond) // a client that went away needs no answer
-	}
 }
 
 func unknownAction(p wire.Protocol) string {
