@@ -12,6 +12,9 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
 
+// noUpdates is the answer to what changes nothing.
+const noUpdates = "No updates are to be performed."
+
 const emptyReason = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 // changeSetsOf are the change sets of a stack, the oldest first.
@@ -168,8 +171,12 @@ func review(tx *core.Tx, cs *state.ChangeSet) {
 		return
 	}
 	changes, other := compare(tx, st, cs.Model, t)
-	if len(changes) == 0 && !other {
+	if idle(changes) && !other {
+		// AWS has two texts for it; which one comes when is not known.
 		fail(emptyReason)
+		if len(changes) > 0 {
+			fail(noUpdates)
+		}
 		return
 	}
 	cs.Changes = changes

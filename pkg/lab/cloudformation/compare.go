@@ -80,11 +80,12 @@ func compare(tx *core.Tx, st *state.Stack, m *state.StackModel, t *template) ([]
 	if c.before != nil && !other {
 		other = c.outputsChange()
 	}
-	if !slices.ContainsFunc(changes, func(ch *state.ResourceChange) bool { return !ch.Quiet }) && !other {
-		// CloudFormation takes a change of policies alone for no update.
-		return nil, false
-	}
 	return changes, other
+}
+
+// idle says that no change is an update: CloudFormation takes a change of policies alone for none.
+func idle(changes []*state.ResourceChange) bool {
+	return !slices.ContainsFunc(changes, func(ch *state.ResourceChange) bool { return !ch.Quiet })
 }
 
 // value is what a reference to a resource gives today.

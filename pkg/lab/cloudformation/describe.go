@@ -113,8 +113,23 @@ func DescribeStacks(tx *core.Tx, in *DescribeStacksInput) (*DescribeStacksOutput
 	return out, nil
 }
 
+// statuses are all states of a stack. Those of an import never come about here.
+var statuses = []string{
+	"CREATE_IN_PROGRESS", "CREATE_FAILED", "CREATE_COMPLETE", "ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE",
+	"DELETE_IN_PROGRESS", "DELETE_FAILED", "DELETE_COMPLETE", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+	"UPDATE_COMPLETE", "UPDATE_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED",
+	"UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "IMPORT_IN_PROGRESS",
+	"IMPORT_COMPLETE", "IMPORT_ROLLBACK_IN_PROGRESS", "IMPORT_ROLLBACK_FAILED", "IMPORT_ROLLBACK_COMPLETE",
+}
+
 // ListStacks lists all stacks, deleted ones too, or those in given states.
 func ListStacks(tx *core.Tx, in *ListStacksInput) (*ListStacksOutput, error) {
+	for _, status := range in.StackStatusFilter {
+		if !slices.Contains(statuses, status) {
+			return nil, invalid("1 validation error detected: Value '[%s]' at 'stackStatusFilter' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [%s]]",
+				strings.Join(in.StackStatusFilter, ", "), strings.Join(statuses, ", "))
+		}
+	}
 	var wanted []*state.Stack
 	for _, st := range all(tx) {
 		if len(in.StackStatusFilter) == 0 || slices.Contains(in.StackStatusFilter, st.Status) {
@@ -217,6 +232,9 @@ func operationEvent(st *state.Stack, ev *state.StackEvent) OperationEvent {
 		if r.ID == ev.Operation {
 			out.OperationType, out.OperationStatus = r.Type, r.Status
 		}
+	}
+	if strings.HasSuffix(ev.Status, "_FAILED") && ev.Type != typeStack {
+		out.EventType = "PROVISIONING_ERROR"
 	}
 	if ev.Kind == "VALIDATION_ERROR" {
 		out.EventType, out.OperationType, out.OperationStatus = ev.Kind, "CREATE_CHANGESET", "FAILED"

@@ -221,8 +221,8 @@ func UpdateStack(tx *core.Tx, in *UpdateStackInput) (*UpdateStackOutput, error) 
 	if err := sameTypes(st, t); err != nil {
 		return nil, err
 	}
-	if changes, other := compare(tx, st, m, t); len(changes) == 0 && !other && st.Status != "UPDATE_FAILED" && st.Status != "CREATE_FAILED" {
-		return nil, invalid("No updates are to be performed.")
+	if changes, other := compare(tx, st, m, t); idle(changes) && !other && st.Status != "UPDATE_FAILED" && st.Status != "CREATE_FAILED" {
+		return nil, invalid(noUpdates)
 	}
 	if in.StackPolicyBody != "" {
 		st.Policy = in.StackPolicyBody
