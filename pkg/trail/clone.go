@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/build-deploy-chain/chain/pkg/command"
 )
@@ -65,7 +66,7 @@ func OpenClone(ctx context.Context, r command.Runner, dir string) (*Clone, error
 	if objects, err = filepath.Abs(objects); err != nil {
 		return nil, fmt.Errorf("look for the clone in %s: %w", dir, err)
 	}
-	return &Clone{Root: root, git: git{runner: r, dir: root}, objects: objects}, nil
+	return &Clone{Root: root, git: git{runner: r, dir: root, kept: &sync.Map{}}, objects: objects}, nil
 }
 
 // Head is the commit that HEAD names.
@@ -207,7 +208,7 @@ func read(ctx context.Context, g git, commit, path string) ([]byte, bool, error)
 	}
 	for _, f := range files {
 		if f.Path == path && f.Mode != "160000" {
-			out, err := g.run(ctx, "read "+path, nil, "cat-file", "blob", f.ID)
+			out, err := g.once(ctx, "read "+path, f.ID, "cat-file", "blob", f.ID)
 			return []byte(out), err == nil, err
 		}
 	}
@@ -219,7 +220,7 @@ func tree(ctx context.Context, g git, commit string, paths []string) ([]File, er
 	if len(paths) > 0 {
 		args = append(append(args, "--"), paths...)
 	}
-	out, err := g.run(ctx, "read the tree of "+commit, nil, args...)
+	out, err := g.once(ctx, "read the tree of "+commit, commit, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/command"
@@ -83,6 +84,7 @@ type git struct {
 	runner command.Runner
 	dir    string
 	env    []string
+	kept   *sync.Map // answers that cannot change, by their question; nil keeps none
 }
 
 // always holds for every call: messages in English, since we read them; no
@@ -109,6 +111,25 @@ func (g git) run(ctx context.Context, op string, in io.Reader, args ...string) (
 	}
 	return string(out), nil
 }
+
+// once is run for a question about an object named by its whole id: its answer
+// never changes, so it is asked once only.
+func (g git) once(ctx context.Context, op, id string, args ...string) (string, error) {
+	if g.kept == nil || !wholeID.MatchString(id) {
+		return g.run(ctx, op, nil, args...)
+	}
+	question := strings.Join(args, "\x00")
+	if answer, ok := g.kept.Load(question); ok {
+		return answer.(string), nil
+	}
+	answer, err := g.run(ctx, op, nil, args...)
+	if err == nil {
+		g.kept.Store(question, answer)
+	}
+	return answer, err
+}
+
+var wholeID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // line is run for commands that answer one line.
 func (g git) line(ctx context.Context, op string, args ...string) (string, error) {
