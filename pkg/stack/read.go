@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -124,19 +125,11 @@ func (s *Stack) Read(ctx context.Context) (*State, error) {
 	for _, o := range d.Outputs {
 		out.Outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
-	if out.Body, err = s.body(ctx, ""); err != nil {
-		return nil, err
-	}
-	if out.Resources, err = s.resources(ctx, out.ID); err != nil {
-		return nil, err
-	}
-	err = s.retry(ctx, "read the stack policy of "+s.Name, func(ctx context.Context) error {
-		r, err := s.cfn.GetStackPolicy(ctx, &cloudformation.GetStackPolicyInput{StackName: &s.Name})
-		if err == nil {
-			out.Policy = aws.ToString(r.StackPolicyBody)
-		}
-		return err
-	})
+	err = together(
+		func() (err error) { out.Body, err = s.body(ctx, ""); return err },
+		func() (err error) { out.Resources, err = s.resources(ctx, out.ID); return err },
+		func() (err error) { out.Policy, err = s.policy(ctx); return err },
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +141,36 @@ func (s *Stack) Read(ctx context.Context) (*State, error) {
 		}
 	}
 	return out, nil
+}
+
+// together does what does not wait for each other at once: calls to AWS take
+// their time on the way. The error is the first one's in the list.
+func together(list ...func() error) error {
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, do := range list {
+		wg.Go(func() { errs[i] = do() })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// policy is the stack policy, "" without one.
+func (s *Stack) policy(ctx context.Context) (string, error) {
+	var out string
+	err := s.retry(ctx, "read the stack policy of "+s.Name, func(ctx context.Context) error {
+		r, err := s.cfn.GetStackPolicy(ctx, &cloudformation.GetStackPolicyInput{StackName: &s.Name})
+		if err == nil {
+			out = aws.ToString(r.StackPolicyBody)
+		}
+		return err
+	})
+	return out, err
 }
 
 // body is the template as submitted, of the stack or of one of its change sets.
@@ -240,16 +263,20 @@ func (a *Account) group(ctx context.Context, name string) (*Group, error) {
 		ids = append(ids, aws.ToString(i.InstanceId))
 	}
 	machines := map[string]Machine{}
-	if len(ids) > 0 {
-		list, err := a.o.Machines.Machines(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range list {
-			machines[m.ID] = m
-		}
-	}
-	health, err := a.health(ctx, in)
+	var health map[string]string
+	err = together(
+		func() error {
+			if len(ids) == 0 {
+				return nil
+			}
+			list, err := a.o.Machines.Machines(ctx, ids)
+			for _, m := range list {
+				machines[m.ID] = m
+			}
+			return err
+		},
+		func() (err error) { health, err = a.health(ctx, in); return err },
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -77,16 +78,12 @@ func (c Checker) Check(ctx context.Context, e Expect) (Findings, error) {
 	if len(e.Keys) == 0 {
 		return nil, errors.New("no image key to expect")
 	}
-	var out Findings
-	add := func(name string, fn func() error) {
-		start := c.Clock.Now()
-		f := Finding{Name: name}
-		if err := fn(); err != nil {
-			f.Bad = err.Error()
-		}
-		f.Took = c.Clock.Now().Sub(start)
-		out = append(out, f)
+	type check struct {
+		name string
+		look func() error
 	}
+	var checks []check
+	add := func(name string, look func() error) { checks = append(checks, check{name, look}) }
 	if e.Zone != "" {
 		add("Route 53 answers "+e.Domain, func() error { return c.record(ctx, e) })
 	}
@@ -96,6 +93,19 @@ func (c Checker) Check(ctx context.Context, e Expect) (Findings, error) {
 		add("version at "+a, func() error { return version(ctx, h, a, e) })
 	}
 	add("page at "+e.Domain, func() error { return page(ctx, h, e.Domain, e) })
+	out := make(Findings, len(checks))
+	var wg sync.WaitGroup
+	for i, one := range checks { // side by side: each of them mostly waits for its answers
+		wg.Go(func() {
+			start := c.Clock.Now()
+			out[i].Name = one.name
+			if err := one.look(); err != nil {
+				out[i].Bad = err.Error()
+			}
+			out[i].Took = c.Clock.Now().Sub(start)
+		})
+	}
+	wg.Wait()
 	if err := ctx.Err(); err != nil {
 		return out, context.Cause(ctx)
 	}
