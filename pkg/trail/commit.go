@@ -128,8 +128,7 @@ func (t *Trail) changes(ctx context.Context, e Entry) (string, error) {
 }
 
 func (t *Trail) blob(ctx context.Context, content []byte) (string, error) {
-	out, err := t.git.run(ctx, "write the trail's commit", strings.NewReader(string(content)), "hash-object", "-w", "--stdin")
-	return strings.TrimSpace(out), err
+	return t.git.write(ctx, "write the trail's commit", string(content), "hash-object", "-w", "--stdin")
 }
 
 // signed names author and committer.

@@ -115,14 +115,28 @@ func (g git) run(ctx context.Context, op string, in io.Reader, args ...string) (
 // once is run for a question about an object named by its whole id: its answer
 // never changes, so it is asked once only.
 func (g git) once(ctx context.Context, op, id string, args ...string) (string, error) {
-	if g.kept == nil || !wholeID.MatchString(id) {
+	if !wholeID.MatchString(id) {
 		return g.run(ctx, op, nil, args...)
 	}
-	question := strings.Join(args, "\x00")
+	return g.keep(strings.Join(args, "\x00"), func() (string, error) { return g.run(ctx, op, nil, args...) })
+}
+
+// write puts an object into the store and answers its id; what is there is not written again.
+func (g git) write(ctx context.Context, op, content string, args ...string) (string, error) {
+	return g.keep(strings.Join(args, "\x00")+"\x00<\x00"+content, func() (string, error) {
+		out, err := g.run(ctx, op, strings.NewReader(content), args...)
+		return strings.TrimSpace(out), err
+	})
+}
+
+func (g git) keep(question string, ask func() (string, error)) (string, error) {
+	if g.kept == nil {
+		return ask()
+	}
 	if answer, ok := g.kept.Load(question); ok {
 		return answer.(string), nil
 	}
-	answer, err := g.run(ctx, op, nil, args...)
+	answer, err := ask()
 	if err == nil {
 		g.kept.Store(question, answer)
 	}

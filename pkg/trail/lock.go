@@ -153,7 +153,7 @@ func (t *Trail) dead(ctx context.Context, h Holder) bool {
 // take nothing else, without a file.
 func (t *Trail) lockCommit(ctx context.Context, name string, h Holder) (string, error) {
 	op := "write the lock " + name
-	empty, err := t.git.run(ctx, op, strings.NewReader(""), "mktree")
+	empty, err := t.git.write(ctx, op, "", "mktree")
 	if err != nil {
 		return "", err
 	}
@@ -162,7 +162,7 @@ func (t *Trail) lockCommit(ctx context.Context, name string, h Holder) (string, 
 		return "", fmt.Errorf("%s: %w", op, err)
 	}
 	text := fmt.Sprintf("lock %s\n\n%s\n\n%s\n", name, h, b)
-	out, err := t.signed().run(ctx, op, strings.NewReader(text), "commit-tree", strings.TrimSpace(empty))
+	out, err := t.signed().run(ctx, op, strings.NewReader(text), "commit-tree", empty)
 	return strings.TrimSpace(out), err
 }
 
