@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"math"
 	"net/http"
 	"reflect"
 	"sort"
@@ -322,6 +323,11 @@ func tree(v reflect.Value, p Protocol) any {
 			m[k.String()] = tree(v.MapIndex(k), p)
 		}
 		return m
+	case reflect.Float64:
+		if f := v.Float(); p == JSON && f == math.Trunc(f) && math.Abs(f) < 1e15 {
+			return json.Number(strconv.FormatFloat(f, 'f', 1, 64)) // 3.0: a client that sees 3 takes it for an integer
+		}
+		return v.Interface()
 	default:
 		return v.Interface()
 	}
