@@ -40,6 +40,13 @@ digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 25
 
 docker_version() { dockerd --version 2>/dev/null || docker version --format '{{.Server.Version}}'; }
 plugin_version() { packer plugins installed | sed -n 's/.*packer-plugin-amazon_v\([0-9.]*\).*/\1/p' | sort -V | tail -n 1; }
+# each_version NAME ASK: what every program of that name in PATH answers.
+each_version() {
+  local dir
+  printf '%s\n' "$PATH" | tr ':' '\n' | while read -r dir; do if [ -x "$dir/$1" ]; then "$dir/$1" "$2" 2>/dev/null || true; fi; done
+}
+aws_version() { each_version aws --version | grep "^aws-cli/$1\."; }
+old_packer_version() { CHECKPOINT_DISABLE=1 each_version packer version | grep '^Packer v1\.6\.'; }
 gem_version() { ruby -e 'puts Gem::Specification.find_by_name(ARGV[0]).version' "$1"; }
 module_version() { sed -n 's/^ *"version": *"\(.*\)",*$/\1/p' "/usr/share/puppet/modules/$1/metadata.json"; }
 venv_version() { python3 -c 'import ensurepip, platform, venv; print(platform.python_version())'; }
