@@ -7,12 +7,8 @@ build {
   name    = var.role
   sources = ["source.amazon-ebs.image"]
 
-  # The base image's own first boot comes to its end before ours begins.
   provisioner "shell" {
-    inline = [
-      "if command -v cloud-init >/dev/null; then sudo cloud-init status --wait >/dev/null || true; fi",
-      "sudo install -d -o \"$(id -u)\" ${local.state} ${local.tree} ${local.tree}/packer",
-    ]
+    inline = ["sudo install -d -o \"$(id -u)\" ${local.state} ${local.tree} ${local.tree}/packer"]
   }
 
   provisioner "file" {
@@ -25,12 +21,20 @@ build {
     destination = "${local.tree}/packer/"
   }
 
+  # The base image's own first boot comes to its end before ours begins.
   provisioner "shell" {
-    inline = ["sudo -n env ROLE='${var.role}' IMAGE_KEY='${var.image_key}' STATE='${local.state}' bash ${local.tree}/packer/provision.sh"]
+    inline = [
+      "if command -v cloud-init >/dev/null; then sudo cloud-init status --wait >/dev/null || true; fi",
+      "sudo -n env ROLE='${var.role}' IMAGE_KEY='${var.image_key}' STATE='${local.state}' STAGE='${var.stage}' bash ${local.tree}/packer/provision.sh",
+    ]
   }
 
+  # What has the tools is to keep them: the next bake starts from it.
   provisioner "shell" {
-    inline = ["sudo -n env ROLE='${var.role}' STATE='${local.state}' bash ${local.tree}/packer/purge.sh"]
+    inline = [
+      var.stage == "tools" ? "sudo rm -rf ${local.tree} && sudo apt-get clean" :
+      "sudo -n env ROLE='${var.role}' STATE='${local.state}' bash ${local.tree}/packer/purge.sh"
+    ]
   }
 
   provisioner "file" {
@@ -41,7 +45,7 @@ build {
 
   provisioner "shell" {
     script          = "${path.root}/generalise.sh"
-    execute_command = "sudo -n env STATE='${local.state}' bash '{{ .Path }}'"
+    execute_command = var.stage == "tools" ? "rm -f '{{ .Path }}'" : "sudo -n env STATE='${local.state}' bash '{{ .Path }}'"
     skip_clean      = true # the script removes itself with the rest of /tmp
   }
 

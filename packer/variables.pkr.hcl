@@ -6,8 +6,19 @@ variable "role" {
   default     = "web"
 }
 
+variable "stage" {
+  description = "What is made: the image of the role, or an image of the base with the bake's tools, from which later bakes start."
+  type        = string
+  default     = "image"
+
+  validation {
+    condition     = contains(["image", "tools"], var.stage)
+    error_message = "The stage must be image or tools."
+  }
+}
+
 variable "source_ami" {
-  description = "Id of the base image, a literal one: Git must tell what an image was made of."
+  description = "Id of the base image, or of one with the bake's tools on it; a literal one: Git must tell what an image was made of."
   type        = string
 
   validation {

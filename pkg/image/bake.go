@@ -29,6 +29,8 @@ type State struct {
 	image *compute.Image // made by us or by a dead run, not yet proven
 	dir   string         // of the logs
 	tree  string         // the recipe as the commit has it
+	from  string         // the image that Packer starts from; "" is the base
+	stage string         // packer's variable; "" is image
 	tools struct{ packer string }
 }
 
@@ -77,6 +79,7 @@ func Steps(o Options) []pipeline.Step[State] {
 		step{"look for a good image of it", o, nil, findGood},
 		step{"take the lock of the recipe", o, found, takeLock},
 		step{"clear what a dead bake left", o, found, clearDead},
+		step{"find the tools", o, made, findTools},
 		step{"bake", o, made, runPacker},
 		step{"inspect a machine started from the image", o, found, inspect},
 		step{"tag the image good", o, found, tagGood},

@@ -164,6 +164,7 @@ type tools struct {
 	hold     chan struct{} // Packer waits for it, or for the end of its context
 	held     chan struct{}
 	commands []string
+	stages   []string // of each build: what it started from, and the stage
 }
 
 func (x *tools) Run(ctx context.Context, c command.Cmd) ([]byte, error) {
@@ -189,6 +190,7 @@ type variables struct {
 	Proxy   string            `json:"ssh_proxy_host"`
 	EC2     string            `json:"custom_endpoint_ec2"`
 	Seconds int               `json:"poll_seconds"`
+	Stage   string            `json:"stage"`
 }
 
 func (x *tools) packer(ctx context.Context, c command.Cmd) error {
@@ -207,6 +209,7 @@ func (x *tools) packer(ctx context.Context, c command.Cmd) error {
 	assert.Equal(t, x.bench.target.Endpoint, v.EC2)
 	assert.FileExists(t, filepath.Join(c.Args[len(c.Args)-1], "build.pkr.hcl"))
 	assert.Contains(t, strings.Join(c.Env, "\n"), "AWS_ACCESS_KEY_ID=")
+	x.stages = append(x.stages, v.Source+" "+v.Stage)
 	fmt.Fprintf(c.Out, "2026-01-01T00:00:00Z: ==> web.amazon-ebs.image: Launching a source AWS instance...\n")
 
 	tags := compute.Tags(v.Tags)

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,10 +121,13 @@ func variables(ctx context.Context, o Options, s *State) ([]byte, error) {
 	t := tags(o, s, "bake")
 	t[TagState] = Unproven
 	v := map[string]any{
-		"region": o.Target.Region, "source_ami": s.Result.Recipe.Base.ID, "instance_type": o.Bake.InstanceType,
+		"region": o.Target.Region, "source_ami": cmp.Or(s.from, s.Result.Recipe.Base.ID), "instance_type": o.Bake.InstanceType,
 		"image_name": name(o.Role, s.Result.Recipe.Key, s.Result.Attempt), "image_key": s.Result.Recipe.Key,
 		"role": o.Role, "tags": t, "ssh_username": o.Bake.User, "output_dir": s.dir,
 		"ssh_source_cidrs": from, "subnet_id": o.Subnet,
+	}
+	if s.stage != "" {
+		v["stage"] = s.stage
 	}
 	if every := o.Target.Poll.Max; every > 0 {
 		seconds := max(1, int(every/time.Second))
