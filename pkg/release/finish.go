@@ -228,25 +228,48 @@ func (s *State) gitImage(ctx context.Context) (string, error) {
 	return template.Image(body)
 }
 
+// late is how long a balancer may still send a new connection to a target that
+// it has let go of, on top of the target group's own delay; about two minutes
+// from the deregistration were seen (aws/containers-roadmap#470).
+const late = 30 * time.Second
+
 // drained waits until the machines that were replaced are gone: they may
-// answer new connections for a while, and the new page is promised.
+// answer new connections for a while, and the new page is promised. The hook
+// that holds them back is a safe upper limit; one that has drained is let go.
 func (s *State) drained(ctx context.Context, run *pipeline.Run) error {
 	st := s.Stack()
 	until := run.Clock().Now().Add(s.Target.Scale(10 * time.Minute))
 	if s.Live.Group == nil {
 		return nil
 	}
+	held := map[string]time.Time{} // since when
 	return s.Target.Poll.Until(ctx, run.Clock(), func(ctx context.Context) (bool, error) {
 		g, err := st.Group(ctx, s.Live.Group.Name)
 		if err != nil {
 			return false, err
 		}
 		s.Live.Group = g
+		now := run.Clock().Now()
+		var drained []string
+		for _, i := range g.Instances {
+			if !i.Held(g) {
+				continue
+			}
+			if held[i.ID].IsZero() {
+				held[i.ID] = now
+			}
+			if now.Sub(held[i.ID]) >= s.Target.Scale(late) {
+				drained = append(drained, i.ID)
+			}
+		}
+		if err := st.LetGo(ctx, g.Name, drained); err != nil {
+			run.Note("%v; the hook ends by itself", err)
+		}
 		leaving := len(g.Instances) - len(g.Serving())
 		if leaving > 0 {
 			run.Await("%d machines to drain", leaving)
 		}
-		return leaving == 0 || run.Clock().Now().After(until), nil
+		return leaving == 0 || now.After(until), nil
 	})
 }
 

@@ -17,8 +17,8 @@ import (
 // ErrKept says that a stack is protected and was not deleted.
 var ErrKept = errors.New("the stack is protected")
 
-// Delete deletes the stack, follows the deletion, and proves that nothing of
-// it is left. A stack that is not there is no error. It refuses one with
+// Delete ends the stack's machines, deletes it, follows the deletion, and proves
+// that nothing of it is left. A stack that is not there is no error. It refuses one with
 // termination protection.
 func (s *Stack) Delete(ctx context.Context, token string) error {
 	d, err := s.describe(ctx, s.Name)
@@ -36,6 +36,9 @@ func (s *Stack) Delete(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.disband(ctx, before); err != nil {
+		return err
+	}
 	for n := 1; ; n++ {
 		op := fmt.Sprintf("%s-%d", token, n)
 		err := s.retry(ctx, "delete "+s.Name, func(ctx context.Context) error {
@@ -45,7 +48,7 @@ func (s *Stack) Delete(ctx context.Context, token string) error {
 		if err != nil {
 			return err
 		}
-		status, err := s.gone(ctx, id, before)
+		status, err := s.gone(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -66,46 +69,69 @@ func (s *Stack) Delete(ctx context.Context, token string) error {
 	return nil
 }
 
-// hurry lets go of machines that a lifecycle hook holds back for draining: of a
-// stack that is being deleted nobody is a user any more. It only saves time, so
-// what goes wrong here is left to the hook's own timeout.
-func (s *Stack) hurry(ctx context.Context, before map[string]Resource) {
-	for _, r := range before {
+// disband deletes the stack's groups with their machines at once and waits for
+// the end of it: a deletion by CloudFormation would let them drain and wait for
+// lifecycle hooks, and nobody is served by them any more.
+func (s *Stack) disband(ctx context.Context, before map[string]Resource) error {
+	for _, k := range slices.Sorted(maps.Keys(before)) {
+		r := before[k]
 		if r.Type != typeGroup || r.ID == "" {
 			continue
 		}
-		out, err := s.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{r.ID}})
-		if err != nil || len(out.AutoScalingGroups) == 0 {
-			continue
-		}
-		var held []string
-		for _, i := range out.AutoScalingGroups[0].Instances {
-			if i.LifecycleState == "Terminating:Wait" {
-				held = append(held, aws.ToString(i.InstanceId))
+		err := s.retry(ctx, "end the machines of "+r.ID, func(ctx context.Context) error {
+			there, err := s.there(ctx, r)
+			if err != nil || !there {
+				return err
 			}
-		}
-		if len(held) == 0 {
-			continue
-		}
-		hooks, err := s.asg.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: &r.ID})
+			_, err = s.asg.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: &r.ID, ForceDelete: aws.Bool(true)})
+			if there, e := s.there(ctx, r); e == nil && !there {
+				return nil
+			}
+			return err
+		})
 		if err != nil {
+			return fmt.Errorf("delete %s: %w", s.Name, err)
+		}
+		if err := s.wait(ctx, func(ctx context.Context) (bool, bool, error) {
+			there, err := s.there(ctx, r)
+			return !there, false, err
+		}); err != nil {
+			return fmt.Errorf("delete %s: wait for the end of the machines of %s: %w", s.Name, r.ID, err)
+		}
+	}
+	return nil
+}
+
+// LetGo ends the wait of machines that the group's terminating lifecycle hooks
+// hold back. A hook that notifies somebody is that one's to complete, and stays.
+// A machine that is not held any more is no error.
+func (s *Stack) LetGo(ctx context.Context, group string, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	hooks, err := s.asg.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: &group})
+	if err != nil {
+		return fmt.Errorf("read the lifecycle hooks of %s: %w", group, err)
+	}
+	var errs []error
+	for _, h := range hooks.LifecycleHooks {
+		if aws.ToString(h.LifecycleTransition) != "autoscaling:EC2_INSTANCE_TERMINATING" || aws.ToString(h.NotificationTargetARN) != "" {
 			continue
 		}
-		for _, h := range hooks.LifecycleHooks {
-			if aws.ToString(h.LifecycleTransition) != "autoscaling:EC2_INSTANCE_TERMINATING" {
-				continue
-			}
-			for _, i := range held {
-				_, _ = s.asg.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
-					AutoScalingGroupName: &r.ID, LifecycleHookName: h.LifecycleHookName, InstanceId: &i, LifecycleActionResult: aws.String("CONTINUE"),
-				})
+		for _, i := range ids {
+			_, err := s.asg.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
+				AutoScalingGroupName: &group, LifecycleHookName: h.LifecycleHookName, InstanceId: &i, LifecycleActionResult: aws.String("CONTINUE"),
+			})
+			if err != nil && code(err) != "ValidationError" { // it is what a machine gets that went meanwhile
+				errs = append(errs, fmt.Errorf("let go of %s: %w", i, err))
 			}
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // gone waits for the end of a deletion and tells new events.
-func (s *Stack) gone(ctx context.Context, id string, before map[string]Resource) (string, error) {
+func (s *Stack) gone(ctx context.Context, id string) (string, error) {
 	status := ""
 	seen := map[string]bool{}
 	first := true
@@ -133,9 +159,6 @@ func (s *Stack) gone(ctx context.Context, id string, before map[string]Resource)
 			return false, false, err
 		}
 		status = string(d.StackStatus)
-		if status == "DELETE_IN_PROGRESS" {
-			s.hurry(ctx, before)
-		}
 		return status == "DELETE_COMPLETE" || status == "DELETE_FAILED", news, nil
 	})
 	if err != nil {
@@ -193,7 +216,7 @@ func (s *Stack) there(ctx context.Context, r Resource) (bool, error) {
 	case "AWS::ElasticLoadBalancingV2::LoadBalancer":
 		_, err := s.elb.DescribeLoadBalancers(ctx, &elasticloadbalancingv2.DescribeLoadBalancersInput{LoadBalancerArns: []string{r.ID}})
 		return found(err, "LoadBalancerNotFound")
-	case "AWS::ElasticLoadBalancingV2::TargetGroup":
+	case typeTargets:
 		_, err := s.elb.DescribeTargetGroups(ctx, &elasticloadbalancingv2.DescribeTargetGroupsInput{TargetGroupArns: []string{r.ID}})
 		return found(err, "TargetGroupNotFound")
 	}

@@ -23,9 +23,10 @@ const ImageParameter = "ImageId"
 
 // Types the package looks for in a stack.
 const (
-	typeGroup = "AWS::AutoScaling::AutoScalingGroup"
-	typeAlarm = "AWS::CloudWatch::Alarm"
-	typeStack = "AWS::CloudFormation::Stack"
+	typeGroup   = "AWS::AutoScaling::AutoScalingGroup"
+	typeTargets = "AWS::ElasticLoadBalancingV2::TargetGroup"
+	typeAlarm   = "AWS::CloudWatch::Alarm"
+	typeStack   = "AWS::CloudFormation::Stack"
 )
 
 // Capacity of a group.
@@ -52,6 +53,12 @@ type Instance struct {
 	Health    string `json:"health"` // of its target: healthy, initial, …; the worst of several target groups
 }
 
+// Held says whether the machine gets no more connections, as its balancer lets
+// it go, and only a lifecycle hook keeps it. A group without targets has none.
+func (i Instance) Held(g *Group) bool {
+	return g.Targets && i.Lifecycle == "Terminating:Wait" && (i.Health == "" || i.Health == "unused")
+}
+
 // Leaving says whether the group has let go of the machine: it only drains.
 func (i Instance) Leaving() bool { return strings.HasPrefix(i.Lifecycle, "Terminat") }
 
@@ -61,6 +68,7 @@ type Group struct {
 	Capacity  Capacity       `json:"capacity"`
 	Suspended []string       `json:"suspended"`
 	Template  LaunchTemplate `json:"template"`
+	Targets   bool           `json:"-"` // a balancer's targets are its machines
 	Instances []Instance     `json:"instances"`
 }
 
@@ -251,6 +259,7 @@ func (a *Account) group(ctx context.Context, name string) (*Group, error) {
 	g := &Group{Name: name, Capacity: Capacity{
 		Min: int(aws.ToInt32(in.MinSize)), Max: int(aws.ToInt32(in.MaxSize)), Desired: int(aws.ToInt32(in.DesiredCapacity)),
 	}}
+	g.Targets = len(in.TargetGroupARNs) > 0
 	for _, p := range in.SuspendedProcesses {
 		g.Suspended = append(g.Suspended, aws.ToString(p.ProcessName))
 	}
