@@ -347,9 +347,10 @@ set_up() {
   # the SDK's packages takes 3 GB.
   fresh || { say "compiling the targets"; background compile compile; finish compile; }
   # The lab's first start makes the base image: a minute that a build can share.
-  # What goes wrong here is told when the target itself looks for the lab.
+  # What goes wrong here is told when the target itself looks for the lab. Checks
+  # and measurements have labs of their own.
   local early=
-  case " $sets " in *" lab "*) [ -z "$(get_of build)" ] || [ "$1" = check ] || early=y ;; esac
+  case "$1 $sets " in check* | bench*) ;; *" lab "*) [ -z "$(get_of build)" ] || early=y ;; esac
   if [ -n "$early" ]; then
     finish apt
     say "starting the lab beside"
