@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -199,7 +200,19 @@ func (l *Lab) count(c *call) {
 }
 
 // decode fills the input struct of an action. dry is EC2's DryRun.
-func (c *call) decode(in any) (dry bool, err error) {
+func (c *call) decode(action core.Action, in any) (dry bool, err error) {
+	if dry, err = c.read(in); err != nil {
+		return dry, err
+	}
+	for _, member := range action.Lacking {
+		if !reflect.ValueOf(in).Elem().FieldByName(member).IsZero() {
+			return dry, &wire.UnknownMember{Path: member}
+		}
+	}
+	return dry, nil
+}
+
+func (c *call) read(in any) (dry bool, err error) {
 	switch c.protocol {
 	case wire.JSON:
 		return false, wire.DecodeJSON(c.body, in)
@@ -222,7 +235,7 @@ func (c *call) decode(in any) (dry bool, err error) {
 // perform carries the action out, with the faults that apply to it.
 func (l *Lab) perform(w http.ResponseWriter, r *http.Request, c *call, s *service, action core.Action, send func(*wire.Answer), refuse func(*wire.Error)) {
 	in := action.New()
-	dry, err := c.decode(in)
+	dry, err := c.decode(action, in)
 	if err != nil {
 		refuse(wire.Refusal(c.protocol, c.service, c.action, err))
 		return

@@ -12,12 +12,16 @@ type Action struct {
 	Name     string
 	ReadOnly bool                              // Describe…, Get…, List…: nothing is kept afterwards
 	New      func() any                        // a new input struct to decode into
+	Out      func() any                        // a new output struct, as Call returns it
 	Call     func(tx *Tx, in any) (any, error) // returns the output struct to encode
 	// Fetch, if there is one, runs before Call and outside of the lock: for what
 	// takes long or asks a machine. It leaves its findings in the input.
-	Fetch  func(ctx context.Context, r runtime.Runtime, in any)
-	Method string // REST only: "POST"
-	Path   string // REST only: "/2013-04-01/hostedzone/{Id}/rrset"; {X} fills the input's field X
+	Fetch func(ctx context.Context, r runtime.Runtime, in any)
+	// Lacking names the members of New's struct that this action does not take,
+	// where several actions share one struct.
+	Lacking []string
+	Method  string // REST only: "POST"
+	Path    string // REST only: "/2013-04-01/hostedzone/{Id}/rrset"; {X} fills the input's field X
 }
 
 // Act makes a row: the input and output structs have the members' names of the
@@ -28,6 +32,7 @@ func Act[I, O any](name string, fn func(tx *Tx, in *I) (*O, error)) Action {
 		Name:     name,
 		ReadOnly: strings.HasPrefix(name, "Describe") || strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List"),
 		New:      func() any { return new(I) },
+		Out:      func() any { return new(O) },
 		Call: func(tx *Tx, in any) (any, error) {
 			out, err := fn(tx, in.(*I))
 			if err != nil {
@@ -36,6 +41,12 @@ func Act[I, O any](name string, fn func(tx *Tx, in *I) (*O, error)) Action {
 			return out, nil
 		},
 	}
+}
+
+// Lacks is the row without members that its input struct has for other actions.
+func (a Action) Lacks(members ...string) Action {
+	a.Lacking = members
+	return a
 }
 
 // REST makes a row of a REST protocol.
