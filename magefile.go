@@ -81,6 +81,21 @@ func (Base) Update(ctx context.Context) error {
 	})
 }
 
+// Image is about images that are there.
+type Image mg.Namespace
+
+// Inspect starts a machine of an image and looks for what must not be on it.
+func (Image) Inspect(ctx context.Context, ami string) error {
+	return run(ctx, "image:inspect", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		_, err = image.Inspect(ctx, env(r), c.ImageOptions(), ami)
+		return show(r, []string{ami + " has nothing on it but its base image and what is declared"}, err)
+	})
+}
+
 // Test rehearses the change on a copy of production: the update, both ways back.
 func Test(ctx context.Context) error { return deploy(ctx, "test", true, 0) }
 

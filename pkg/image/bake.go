@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/build-deploy-chain/chain/pkg/clock"
-	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
@@ -47,18 +45,7 @@ func Bake(ctx context.Context, env pipeline.Env, o Options) (Result, error) {
 
 // Steps is the whole bake. The state's zero value is where it starts.
 func Steps(o Options) []pipeline.Step[State] {
-	if o.Clock == nil {
-		o.Clock = clock.System{}
-	}
-	if o.Runner == nil {
-		o.Runner = command.Exec{}
-	}
-	if o.Deadline <= 0 {
-		o.Deadline = 5 * time.Minute
-	}
-	if o.Patience <= 0 {
-		o.Patience = 45 * time.Minute
-	}
+	o = o.filled()
 	found := func(s *State) string {
 		if s.Result.Reused {
 			return fmt.Sprintf("%s is good and of the same recipe", s.Result.Image)

@@ -83,8 +83,10 @@ type Result struct {
 	// Examples is how many expectations the finished image met.
 	Examples int
 	Packages []string // "name version", sorted; empty when the image was reused
-	Log      string   // directory of the logs, "" when nothing was made
-	Written  trail.Written
+	// Inventory is what is on the image; empty when it was reused.
+	Inventory Inventory
+	Log       string // directory of the logs, "" when nothing was made
+	Written   trail.Written
 }
 
 // Phase is a part of a bake and how long it took.

@@ -54,6 +54,32 @@ type bench struct {
 	tools  *tools
 	runs   atomic.Int32
 	events []pipeline.Event
+	spoil  atomic.Value // of func(survey map[string]string): what a machine tells beside the good
+}
+
+// answer is what a machine's shell prints.
+func (b *bench) answer(command string) string {
+	if strings.HasPrefix(command, "date") {
+		return fmt.Sprintf("%d.5", time.Now().Unix())
+	}
+	if !strings.Contains(command, "section packages") {
+		return ""
+	}
+	sections := map[string]string{
+		"now": fmt.Sprintf("%d +0000", time.Now().Unix()), "lang": "C.UTF-8\nC\nC.utf8\nPOSIX",
+		"packages": "ii \tapache2\t2.4\tamd64\t500\nii \tbase-files\t12\tamd64\t300", "owned": "/etc\n/etc/debian_version",
+		"mounts": "/\n/proc", "files": "f\t644\troot:root\t4\t\t/etc/debian_version\x00f\t644\troot:root\t5\t\t/etc/passwd\x00d\t755\troot:root\t5\t\t/etc\x00",
+		"hashes": strings.Repeat("a", 64) + "  /etc/passwd\x00", "units": "ssh.service", "users": "root:x:0:0:root:/root:/bin/bash",
+		"ports": "tcp    0: 00000000:0016 00000000:0000 0A", "used": "290000", "end": "",
+	}
+	if spoil, ok := b.spoil.Load().(func(map[string]string)); ok {
+		spoil(sections)
+	}
+	var out strings.Builder
+	for name, text := range sections {
+		fmt.Fprintf(&out, "\n\x01%s\n%s\n", name, text)
+	}
+	return out.String()
 }
 
 func newBench(t *testing.T) *bench {
@@ -63,7 +89,7 @@ func newBench(t *testing.T) *bench {
 	b.target = &config.Target{
 		Name: "bench", Account: "111111111111", Region: "eu-west-1", Endpoint: b.lab.Endpoint(),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
-		SOCKS:       withSSH(t, b.lab.SOCKS()), From: []string{"192.0.2.1/32"},
+		SOCKS:       withSSH(t, b.lab.SOCKS(), b.answer), From: []string{"192.0.2.1/32"},
 		State: filepath.Join(b.dir, ".chain"), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: 100, PinFirst: true,
 	}
 	cfg, err := b.target.AWS(t.Context())
@@ -342,8 +368,8 @@ func (x *tools) rspec(c command.Cmd) error {
 }
 
 // withSSH is a SOCKS5 proxy before another: port 22 of every address that the
-// other one reaches is an SSH server that knows one command.
-func withSSH(t *testing.T, socks string) string {
+// other one reaches is an SSH server whose shell is a function.
+func withSSH(t *testing.T, socks string, answer func(command string) string) string {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
@@ -381,7 +407,9 @@ func withSSH(t *testing.T, socks string) string {
 				for r := range requests {
 					_ = r.Reply(true, nil)
 					if r.Type == "exec" {
-						fmt.Fprint(channel, "apache2 2.4\nbase-files 12\n")
+						var cmd struct{ Line string }
+						_ = ssh.Unmarshal(r.Payload, &cmd)
+						fmt.Fprint(channel, answer(cmd.Line))
 						_, _ = channel.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
 						_ = channel.Close()
 					}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,14 +42,10 @@ func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory of the inspection: %w", err)
 	}
-	v := &visit{o: o, s: s, run: run, dir: dir}
-	err := v.start(ctx)
-	if err == nil {
-		err = v.look(ctx)
-	}
-	err = v.failed(ctx, err)
+	v := &visit{o: o, s: s, run: run, dir: dir, image: *s.image, purpose: "inspect"}
+	err := v.failed(ctx, v.whole(ctx))
 	// Also when the run is stopped: it has a moment for that.
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
 	errs := append([]error{err}, v.leave(after)...)
 	if bad := (*badError)(nil); errors.As(err, &bad) {
@@ -70,12 +67,19 @@ type visit struct {
 	s       *State
 	run     *pipeline.Run
 	dir     string
+	image   compute.Image
+	purpose string // value of TagPurpose of all that the visit makes
 	keyFile string
 	key     string
+	login   string // the key's public half
 	machine compute.Machine
+	asked   time.Time // when the machine was asked for, by our clock
+	since   string    // the same by the machine's, in seconds since 1970
 	shell   *ssh.Client
+	only    bool // nothing but a look: whatever comes of it, the image stays
 	ssh     *forward
 	http    *forward
+	leaks   []Leak
 	made    []made
 }
 
@@ -129,22 +133,48 @@ func (v *visit) failed(ctx context.Context, err error) error {
 	}
 	return &report.Failure{
 		Code: report.BakeFailed, ID: "E-BAKE-11", What: "the finished image does not pass the inspection",
-		Where: fmt.Sprintf("%s (%s), logs in %s", v.s.image.ID, v.s.image.Name, v.dir),
-		State: "the templates are unchanged, the image was removed",
+		Where: fmt.Sprintf("%s (%s), logs in %s", v.image.ID, v.image.Name, v.dir),
+		State: v.after(),
 		Next:  []string{"repair the cause and commit; then the same command again"}, Err: err,
 	}
 }
 
-// start brings up the machine, and ways to it.
+// after is what becomes of an image that does not pass.
+func (v *visit) after() string {
+	if v.only {
+		return "nothing was changed, the image is there"
+	}
+	return "the templates are unchanged, the image was removed"
+}
+
+// whole is all of a visit.
+func (v *visit) whole(ctx context.Context) error {
+	base := v.surveyBase(ctx)
+	err := v.start(ctx)
+	if err == nil {
+		err = v.ways(ctx)
+	}
+	// Also when this one failed: what was made for the other is removed by it.
+	b := <-base
+	if err != nil {
+		return err
+	}
+	if b.err != nil {
+		return b.err
+	}
+	return v.look(ctx, b.survey)
+}
+
+// start brings up the machine.
 func (v *visit) start(ctx context.Context) error {
 	o, c := v.o, v.o.Client
 	from, err := sources(ctx, o)
 	if err != nil {
 		return err
 	}
-	t := tags(o, v.s, "inspect")
-	t["Name"] = "inspect " + v.s.image.Name
-	id := "inspect-" + v.s.image.ID + "-" + o.Run
+	t := tags(o, v.s, v.purpose)
+	t["Name"] = v.purpose + " " + v.image.Name
+	id := v.purpose + "-" + v.image.ID + "-" + o.Run
 
 	v.key, err = c.CreateKeyPair(ctx, id, t)
 	v.later("key pair "+id, func(ctx context.Context) error { return c.DeleteKeyPair(ctx, id) })
@@ -156,7 +186,7 @@ func (v *visit) start(ctx context.Context) error {
 	if err := os.WriteFile(v.keyFile, []byte(v.key), 0o600); err != nil {
 		return fmt.Errorf("write the key: %w", err)
 	}
-	group, err := c.CreateGroup(ctx, id, "one look at "+v.s.image.ID, o.Subnet, t, compute.Open{Port: 22, From: from}, compute.Open{Port: 80, From: from})
+	group, err := c.CreateGroup(ctx, id, "one look at "+v.image.ID, o.Subnet, t, compute.Open{Port: 22, From: from}, compute.Open{Port: 80, From: from})
 	if group != "" {
 		v.later("security group "+group, func(ctx context.Context) error { return removeGroup(ctx, o, group) })
 	}
@@ -165,11 +195,11 @@ func (v *visit) start(ctx context.Context) error {
 	}
 	// Whatever the answer to the start is, a machine with these tags is ours to end.
 	v.later("the inspected machine", func(ctx context.Context) error {
-		return endMachines(ctx, v.run, o, compute.Tags{TagRun: o.Run, TagPurpose: "inspect"}, 0)
+		return endMachines(ctx, v.run, o, compute.Tags{TagRun: o.Run, TagPurpose: v.purpose}, 0)
 	})
 	token := sha256.Sum256([]byte(id))
 	start := compute.Start{
-		Image: v.s.image.ID, Type: o.Bake.InstanceType, KeyName: id, SecurityGroups: []string{group}, Subnet: o.Subnet,
+		Image: v.image.ID, Type: o.Bake.InstanceType, KeyName: id, SecurityGroups: []string{group}, Subnet: o.Subnet,
 		TerminateOnHalt: true, Token: hex.EncodeToString(token[:])[:32], Tags: t,
 		// Ends itself if nobody else does.
 		UserData: "#!/bin/sh\nsystemd-run --unit=inspection-deadline --on-active=2h /bin/systemctl poweroff\n",
@@ -177,6 +207,7 @@ func (v *visit) start(ctx context.Context) error {
 	// EC2 may not yet know everywhere what it has just made.
 	until := o.Clock.Now().Add(time.Minute)
 	err = o.Target.Poll.Until(ctx, o.Clock, func(ctx context.Context) (bool, error) {
+		v.asked = o.Clock.Now()
 		v.machine, err = c.StartMachine(ctx, start)
 		if compute.Missing(err) && o.Clock.Now().Before(until) {
 			return false, nil
@@ -225,7 +256,7 @@ func (v *visit) await(ctx context.Context) error {
 	defer v.run.Await("")
 	last := error(nil)
 	err = o.Target.Poll.Until(deadline, o.Clock, func(ctx context.Context) (bool, error) {
-		last = v.login(ctx)
+		last = v.logIn(ctx)
 		return last == nil, nil
 	})
 	if err != nil {
@@ -234,14 +265,6 @@ func (v *visit) await(ctx context.Context) error {
 		}
 		return err
 	}
-	if v.ssh, err = newForward(ctx, o.Target.Dial, v.machine.PublicIP+":22"); err != nil {
-		return err
-	}
-	v.later("the way to SSH", v.ssh.close)
-	if v.http, err = newForward(ctx, o.Target.Dial, v.machine.PublicIP+":80"); err != nil {
-		return err
-	}
-	v.later("the way to HTTP", v.http.close)
 	// It may be logged in to before all of it is up. A unit that fails is for
 	// the specs to find, so how it answers does not matter.
 	v.run.Await("the end of %s's boot", v.machine.ID)
@@ -251,6 +274,30 @@ func (v *visit) await(ctx context.Context) error {
 		}
 		return fmt.Errorf("wait for the end of the boot: %w", err)
 	}
+	// Our clock and the machine's need not agree.
+	out, err := v.ask(deadline, "date +%s.%N")
+	if err != nil {
+		return fmt.Errorf("ask for the time: %w", err)
+	}
+	now, err := strconv.ParseFloat(strings.TrimSpace(out), 64)
+	if err != nil {
+		return fmt.Errorf("ask for the time: the machine says %q", out)
+	}
+	v.since = fmt.Sprintf("%.3f", now-o.Clock.Now().Sub(v.asked).Seconds())
+	return nil
+}
+
+// ways opens ports of this station that lead to the machine's.
+func (v *visit) ways(ctx context.Context) error {
+	var err error
+	if v.ssh, err = newForward(ctx, v.o.Target.Dial, v.machine.PublicIP+":22"); err != nil {
+		return err
+	}
+	v.later("the way to SSH", v.ssh.close)
+	if v.http, err = newForward(ctx, v.o.Target.Dial, v.machine.PublicIP+":80"); err != nil {
+		return err
+	}
+	v.later("the way to HTTP", v.http.close)
 	return nil
 }
 
@@ -261,15 +308,16 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// look does all there is to look at, and gathers everything that is wrong.
-func (v *visit) look(ctx context.Context) error {
+// look does all there is to look at. What an image has on it is looked at first:
+// it costs little and tells most.
+func (v *visit) look(ctx context.Context, base *survey) error {
+	if err := v.contents(ctx, base); err != nil {
+		return err
+	}
 	if err := v.page(ctx); err != nil {
 		return err
 	}
-	if err := v.specs(ctx); err != nil {
-		return err
-	}
-	return v.packages(ctx)
+	return v.specs(ctx)
 }
 
 // page fetches the page and the version as a user would.
@@ -349,7 +397,7 @@ func (v *visit) specs(ctx context.Context) error {
 		Dir: filepath.Join(v.s.tree, "serverspec"), Out: log, Grace: 5 * time.Second,
 		Env: []string{
 			"TARGET_HOST=127.0.0.1", "TARGET_PORT=" + v.ssh.port(), "TARGET_USER=" + v.o.Bake.User, "TARGET_KEY=" + v.keyFile,
-			"TARGET_HTTP_PORT=" + v.http.port(), "IMAGE_KEY=" + v.s.Result.Recipe.Key, "LC_ALL=C.UTF-8",
+			"TARGET_HTTP_PORT=" + v.http.port(), "TARGET_SINCE=" + v.since, "IMAGE_KEY=" + v.s.Result.Recipe.Key, "LC_ALL=C.UTF-8",
 			// The connections go to this machine, whatever proxies the user has.
 			"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1", "HTTP_PROXY=", "http_proxy=",
 		},
@@ -358,7 +406,7 @@ func (v *visit) specs(ctx context.Context) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return &report.Failure{
 			Code: report.Usage, ID: "E-BAKE-06", What: "Serverspec is not installed",
-			State: v.s.image.ID + " waits to be judged; the templates are unchanged",
+			State: v.image.ID + " waits to be judged; the templates are unchanged",
 			Next:  []string{"./station.sh bake  # installs what is missing"}, Err: err,
 		}
 	}
@@ -418,15 +466,4 @@ func readExamples(path string) (examples, error) {
 		e.failed = append(e.failed, fmt.Sprintf("%d errors in the specs themselves: %s", r.Summary.Outside, strings.Join(strings.Fields(strings.Join(r.Messages, " ")), " ")))
 	}
 	return e, nil
-}
-
-// packages asks the machine what is installed on it.
-func (v *visit) packages(ctx context.Context) error {
-	out, err := v.ask(ctx, `LC_ALL=C dpkg-query -W -f '${Package} ${Version}\n' | sort`)
-	if err != nil {
-		return fmt.Errorf("list the packages of %s: %w", v.machine.ID, err)
-	}
-	v.s.Result.Packages = strings.Split(strings.TrimSpace(out), "\n")
-	v.run.Fact("packages", len(v.s.Result.Packages))
-	return nil
 }

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -11,12 +12,13 @@ import (
 // loginTime bounds one try to log in.
 const loginTime = 20 * time.Second
 
-// login opens the shell of the machine, once it lets us in.
-func (v *visit) login(ctx context.Context) error {
+// logIn opens the shell of the machine, once it lets us in.
+func (v *visit) logIn(ctx context.Context) error {
 	signer, err := ssh.ParsePrivateKey([]byte(v.key))
 	if err != nil {
 		return fmt.Errorf("read the key of the machine: %w", err)
 	}
+	v.login = strings.Fields(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))[1]
 	try, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
 	addr := v.machine.PublicIP + ":22"

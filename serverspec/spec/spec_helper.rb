@@ -5,6 +5,7 @@
 #
 #   TARGET_HOST, TARGET_PORT, TARGET_USER, TARGET_KEY   how to log in
 #   TARGET_HTTP_PORT                                    where its port 80 is reached
+#   TARGET_SINCE                                        when it was launched, in seconds since 1970
 #   IMAGE_KEY                                           what /version must answer
 require 'serverspec'
 require 'net/http'
@@ -29,10 +30,12 @@ end
 set :path, '/usr/local/sbin:/usr/sbin:/sbin:$PATH'
 set :env, LC_ALL: 'C.UTF-8'
 
-# Arguments of find that pick what is older than this boot: it came with the
-# image. ctime, since backups keep the time of what they copy; five seconds for
-# what starts together with process 1.
-BEFORE_BOOT = '! -newerct "@$(( $(stat -c %Y /proc/1) - 5 ))"'
+# Arguments of find that pick what is older than this machine: it came with the
+# image. ctime, since backups keep the time of what they copy. When the machine
+# was launched EC2 knows best; else it is when process 1 started, less five
+# seconds for what starts together with it.
+SINCE = ENV.fetch('TARGET_SINCE', '$(( $(stat -c %Y /proc/1) - 5 ))')
+BEFORE_BOOT = "! -newerct \"@#{SINCE}\"".freeze
 
 # What the specs of every role share.
 module Target
