@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -208,7 +209,7 @@ func join(path, name string) string {
 func brief(src any) string {
 	s := fmt.Sprintf("%v", src)
 	if len(s) > 80 {
-		s = s[:80] + "…"
+		s = strings.ToValidUTF8(s[:80], "") + "…"
 	}
 	return s
 }
@@ -283,21 +284,20 @@ func asList(src any, item string) ([]any, bool) {
 
 // numbered is the list that keys 1, 2, … stand for, in order; gaps are closed as AWS does.
 func numbered(m map[string]any) ([]any, bool) {
-	most := 0
+	at := make([]int, 0, len(m))
 	for k := range m {
 		n, err := strconv.Atoi(k)
-		if err != nil || n < 0 || n > 100_000 {
+		if err != nil || n < 0 || strconv.Itoa(n) != k {
 			return nil, false
 		}
-		most = max(most, n)
+		at = append(at, n)
 	}
-	list := make([]any, 0, len(m))
-	for n := 0; n <= most && len(list) < len(m); n++ {
-		if e, ok := m[strconv.Itoa(n)]; ok {
-			list = append(list, e)
-		}
+	slices.Sort(at)
+	list := make([]any, len(at))
+	for k, n := range at {
+		list[k] = m[strconv.Itoa(n)]
 	}
-	return list, len(list) == len(m)
+	return list, true
 }
 
 // asMap reads a map: a real one, or the key/value pairs inside of "entry".

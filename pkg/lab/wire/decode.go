@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -28,6 +29,9 @@ func Form(values url.Values) (map[string]any, error) {
 		}
 		if len(v) > 1 {
 			return nil, Errorf("MalformedQueryString", "parameter %.80s is given twice", name)
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(v[0]) {
+			return nil, Errorf("MalformedQueryString", "parameter %.80q is not UTF-8", name)
 		}
 		if err := plant(root, name, v[0]); err != nil {
 			return nil, err

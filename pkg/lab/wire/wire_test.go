@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"net/http"
 	"net/url"
@@ -191,41 +190,4 @@ func TestErrors(t *testing.T) {
 	assert.Equal(t, "ResourceNotFound;Sender", a.Header.Get("X-Amzn-Query-Error"))
 	a = wire.EncodeError(wire.Query, "u", "x", "id", &wire.Error{Code: "InternalFailure", Status: 500}, false)
 	assert.Contains(t, string(a.Body), "<Type>Receiver</Type>")
-}
-
-// Whatever comes in, there is an answer and no panic, and what is understood
-// survives a round trip through JSON.
-func FuzzForm(f *testing.F) {
-	for _, s := range []string{
-		"Action=X&Name=a&Names.member.1=x&Pair.1.Key=k", "Pair.member.1.Key=k&Map.entry.1.key=m&Map.entry.1.value=1", "Names=&Names.1=x", "When=2026-01-02T03:04:05Z&Count=1e3",
-		"a.b.c.d=1&a.b=2", "Names.999999=1", ".=1&..=2", "Blob=aGk%3D&Rate=-0", "Count=9007199254740993", "Names.1=x&Names.01=y",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		values, err := url.ParseQuery(text)
-		if err != nil {
-			return
-		}
-		tree, err := wire.Form(values)
-		if err != nil {
-			return
-		}
-		var in shape
-		if wire.DecodeTree(tree, &in) != nil {
-			return
-		}
-		for _, p := range []wire.Protocol{wire.Query, wire.EC2, wire.RESTXML, wire.CBOR} {
-			if _, err := wire.Encode(p, "u", "X", "id", &in); err != nil {
-				t.Fatalf("%s: %v", p, err)
-			}
-		}
-		a, err := wire.Encode(wire.JSON, "", "X", "id", &in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !json.Valid(a.Body) {
-			t.Fatalf("no JSON: %s", a.Body)
-		}
-	})
 }
