@@ -73,7 +73,11 @@ func crowd(image string, subnets []string, vpc string) string {
 		add("Record", "AWS::Route53::RecordSet", m{"HostedZoneName": "a.example.", "Name": fmt.Sprintf("%d.a.example.", n), "Type": "A", "TTL": "60", "ResourceRecords": []string{"192.0.2.1"}})
 		add("Parameter", "AWS::SSM::Parameter", m{"Type": "String", "Value": strconv.Itoa(n)})
 	}
-	b, err := json.Marshal(m{"Resources": resources})
+	outputs := m{}
+	for n := range 3 {
+		outputs[fmt.Sprint("Export", n)] = m{"Value": fmt.Sprint(n), "Export": m{"Name": fmt.Sprint("export-", n)}}
+	}
+	b, err := json.Marshal(m{"Resources": resources, "Outputs": outputs})
 	if err != nil {
 		panic(err)
 	}
@@ -152,6 +156,11 @@ func make3(t *testing.T, l *lab.Lab, config aws.Config) {
 		}
 		return done == 3
 	})
+	for n := range 3 {
+		body := `{"Resources":{"T":{"Type":"AWS::SNS::Topic","Properties":{"DisplayName":{"Fn::ImportValue":"export-0"}}}}}`
+		_, err := c.CreateStack(ctx, &cloudformation.CreateStackInput{StackName: aws.String(fmt.Sprint("importer-", n)), TemplateBody: &body})
+		require.NoError(t, err)
+	}
 	changed := `{"Resources":{"T":{"Type":"AWS::SNS::Topic"},"A":{"Type":"AWS::SNS::Topic"},"B":{"Type":"AWS::SNS::Topic"},"C":{"Type":"AWS::SNS::Topic"}}}`
 	for n := range 3 {
 		_, err := c.CreateChangeSet(ctx, &cloudformation.CreateChangeSetInput{StackName: aws.String("crowd-1"), ChangeSetName: aws.String(fmt.Sprint("c", n)), TemplateBody: &changed})
@@ -358,6 +367,8 @@ func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 		"cloudformation.DescribeStackResourceDrifts": following("StackResourceDrifts", cloudformation.NewDescribeStackResourceDriftsPaginator(stacks, &cloudformation.DescribeStackResourceDriftsInput{StackName: crowd0})),
 		"cloudformation.DescribeStacks":              following("Stacks", cloudformation.NewDescribeStacksPaginator(stacks, nil)),
 		"cloudformation.ListChangeSets":              following("Summaries", cloudformation.NewListChangeSetsPaginator(stacks, &cloudformation.ListChangeSetsInput{StackName: crowd1})),
+		"cloudformation.ListExports":                 following("Exports", cloudformation.NewListExportsPaginator(stacks, &cloudformation.ListExportsInput{})),
+		"cloudformation.ListImports":                 following("Imports", cloudformation.NewListImportsPaginator(stacks, &cloudformation.ListImportsInput{ExportName: aws.String("export-0")})),
 		"cloudformation.ListStackResources":          following("StackResourceSummaries", cloudformation.NewListStackResourcesPaginator(stacks, &cloudformation.ListStackResourcesInput{StackName: crowd0})),
 		"cloudformation.ListStacks":                  following("StackSummaries", cloudformation.NewListStacksPaginator(stacks, nil)),
 

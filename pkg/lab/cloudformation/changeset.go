@@ -169,6 +169,10 @@ func review(tx *core.Tx, cs *state.ChangeSet) {
 	if earlyProblems(tx, st, cs, t) {
 		fail("The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]. To troubleshoot Early Validation errors, use the DescribeEvents API for detailed failure information.")
 		return
+	if text := newScope(tx, t, st.ID, st.Name, cs.Model).notExported(tx); text != "" {
+		fail(text)
+		return
+	}
 	}
 	changes, other := compare(tx, st, cs.Model, t)
 	if idle(changes) && !other {
@@ -205,6 +209,7 @@ func earlyProblems(tx *core.Tx, st *state.Stack, cs *state.ChangeSet, t *templat
 	return len(cs.Events) > 0
 }
 
+		props = resolved(tx, props)
 // DescribeChangeSet tells what a change set would do.
 func DescribeChangeSet(tx *core.Tx, in *DescribeChangeSetInput) (*DescribeChangeSetOutput, error) {
 	cs, err := changeSet(tx, in.ChangeSetName, in.StackName)

@@ -13,6 +13,12 @@ const deletion = 20 * time.Minute
 
 // destroy deletes every resource of the stack: a deletion, or the rollback of a creation.
 func (e *engine) destroy() bool {
+	if e.op.Type == "DELETE_STACK" {
+		if text := e.conflict(nil); text != "" {
+			e.finish("DELETE_FAILED", text, false)
+			return true
+		}
+	}
 	var items []*state.StackResource
 	for _, id := range slices.Sorted(maps.Keys(e.st.Resources)) {
 		res := e.st.Resources[id]

@@ -53,8 +53,9 @@ func (e *engine) drift(res *state.StackResource) *state.ResourceDrift {
 	}
 	kind := schema.Lookup(res.Type)
 	expected := map[string]any{}
+	named := resolved(e.tx, res.Properties)
 	for k := range actual {
-		if v, ok := res.Properties[k]; ok {
+		if v, ok := named[k]; ok {
 			expected[k] = v
 		}
 	}

@@ -170,6 +170,10 @@ func (e *engine) start() bool {
 		e.op.Problem = text
 		return true
 	}
+	if text := s.notExported(e.tx); text != "" {
+		e.op.Problem = text
+		return true
+	}
 	for _, id := range slices.Sorted(maps.Keys(e.st.Resources)) {
 		res := e.st.Resources[id]
 		if def := s.t.Resources[id]; def != nil {
@@ -205,7 +209,12 @@ func (e *engine) apply() bool {
 	if open || len(failed) > 0 {
 		return changed
 	}
-	e.outputs()
+	next := e.outputs()
+	if e.op.Problem = e.conflict(next); e.op.Problem != "" {
+		e.giveUp()
+		return true
+	}
+	e.st.Outputs = next
 	e.op.Phase = "monitor"
 	if e.st.MonitoringMinutes > 0 {
 		e.op.Until = e.tx.After(time.Duration(e.st.MonitoringMinutes) * time.Minute)
@@ -359,10 +368,10 @@ func (e *engine) blocked(def *resource, active map[string]bool) bool {
 	return false
 }
 
-// outputs evaluates the outputs of the model.
-func (e *engine) outputs() {
+// outputs are the outputs of the model as they come out now.
+func (e *engine) outputs() []state.StackOutput {
 	s := e.in()
-	e.st.Outputs = nil
+	var out []state.StackOutput
 	for _, name := range slices.Sorted(maps.Keys(s.t.Outputs)) {
 		o := s.t.Outputs[name]
 		if on, err := s.active(o.Condition); err != nil || !on {
@@ -378,8 +387,9 @@ func (e *engine) outputs() {
 			text = strings.Join(properties{"": l}.texts(""), ",")
 		}
 		export, _ := s.eval(o.Export)
-		e.st.Outputs = append(e.st.Outputs, state.StackOutput{Key: name, Value: text, Description: o.Description, Export: scalar(export)})
+		out = append(out, state.StackOutput{Key: name, Value: text, Description: o.Description, Export: scalar(export)})
 	}
+	return out
 }
 
 // differing are the top-level properties that are not the same.

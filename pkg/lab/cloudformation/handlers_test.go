@@ -127,7 +127,7 @@ func plain(v any) any {
 		if _, rule := x["Protocol"]; rule && x["CIDR"] != nil {
 			delete(x, "ID")
 		}
-		for _, k := range []string{"StateSet", "Updated", "Modified", "Version", "Points", "Current", "PeriodEnd"} {
+		for _, k := range []string{"StateSet", "Updated", "Modified", "Version", "Former", "Points", "Current", "PeriodEnd"} {
 			delete(x, k)
 		}
 		for _, y := range x {

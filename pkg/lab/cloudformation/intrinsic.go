@@ -31,6 +31,8 @@ type scope struct {
 	conditions map[string]bool
 	// lookup answers a reference to a resource.
 	lookup func(r reference) (any, error)
+	// exported answers Fn::ImportValue.
+	exported func(name string) any
 }
 
 func newScope(tx *core.Tx, t *template, stackID, stackName string, m *state.StackModel) *scope {
@@ -40,6 +42,12 @@ func newScope(tx *core.Tx, t *template, stackID, stackName string, m *state.Stac
 	}
 	for _, p := range m.Parameters {
 		s.parameters[p.Key] = p
+	}
+	s.exported = func(name string) any {
+		if value, by := export(tx, name); by != nil {
+			return value
+		}
+		return afterApply // nobody exports it: the operation fails when it begins
 	}
 	return s
 }
@@ -259,6 +267,8 @@ func (s *scope) call(name string, a any) (any, error) {
 		return s.find(args)
 	case "Fn::Cidr":
 		return cidr(args)
+	case "Fn::ImportValue":
+		return s.exported(scalar(args)), nil
 	}
 	return nil, badFormat("Encountered unsupported function: %s Supported functions are: [%s]", name, strings.Join(functions, ", "))
 }

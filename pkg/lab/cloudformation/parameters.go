@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/ssm"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
@@ -29,7 +30,7 @@ var awsTypes = map[string]func(tx *core.Tx, id string) bool{
 	"AWS::Route53::HostedZone::Id": func(tx *core.Tx, id string) bool {
 		return tx.World.Zones[strings.TrimPrefix(id, "/hostedzone/")] != nil
 	},
-	"AWS::SSM::Parameter::Name": func(tx *core.Tx, id string) bool { return tx.Region.Parameters[id] != nil },
+	"AWS::SSM::Parameter::Name": func(tx *core.Tx, id string) bool { return ssm.Find(tx, id) != nil },
 }
 
 // zones of a region. The lab gives each region three.
@@ -234,7 +235,7 @@ func (t *template) settle(tx *core.Tx, given []Parameter, previous *state.StackM
 		p := t.Parameters[name]
 		s := state.StackParameter{Key: name, Value: values[name]}
 		if strings.HasPrefix(p.Type, storePrefix) {
-			stored := tx.Region.Parameters[values[name]]
+			stored := ssm.Find(tx, values[name])
 			if stored == nil {
 				return nil, nil, invalid("Parameters: [%s] cannot be found.", values[name])
 			}

@@ -11,7 +11,7 @@ import (
 
 var functions = []string{
 	"Fn::And", "Fn::Base64", "Fn::Cidr", "Fn::Equals", "Fn::FindInMap", "Fn::GetAZs", "Fn::GetAtt", "Fn::If",
-	"Fn::Join", "Fn::Not", "Fn::Or", "Fn::Select", "Fn::Split", "Fn::Sub",
+	"Fn::ImportValue", "Fn::Join", "Fn::Not", "Fn::Or", "Fn::Select", "Fn::Split", "Fn::Sub",
 }
 
 var pseudos = []string{
@@ -120,8 +120,6 @@ func references(v any, found func(reference) error, condition func(string) error
 			return err
 		}
 		return references(l[1:], found, condition)
-	case "Fn::ImportValue":
-		return invalid("Template error: Fn::ImportValue is not supported by this lab: pass the value as a parameter")
 	}
 	if !slices.Contains(functions, name) {
 		return badFormat("Encountered unsupported function: %s Supported functions are: [%s]", name, strings.Join(functions, ", "))

@@ -20,6 +20,10 @@ func (e *engine) touch(def *resource, res *state.StackResource) {
 		e.refuse(res, err)
 		return
 	}
+	if _, err := resolve(e.tx, props); err != nil {
+		e.refuse(res, err)
+		return
+	}
 	meta, err := s.eval(def.Metadata)
 	if err != nil {
 		e.refuse(res, err)
@@ -133,7 +137,7 @@ func invalidProperties(kind *schema.Type, logical string, p map[string]any) stri
 
 // make creates the physical resource.
 func (e *engine) make(def *resource, res *state.StackResource, kind *schema.Type, status string) {
-	if text := invalidProperties(kind, res.LogicalID, res.Properties); text != "" {
+	if text := invalidProperties(kind, res.LogicalID, resolved(e.tx, res.Properties)); text != "" {
 		e.fail(res, text)
 		return
 	}
@@ -158,7 +162,7 @@ func (e *engine) update(res *state.StackResource, kind *schema.Type, v state.Res
 	e.remember(res)
 	res.Work.Action = "update"
 	e.tell(res, "UPDATE_IN_PROGRESS", "")
-	if text := invalidProperties(kind, res.LogicalID, v.Properties); text != "" {
+	if text := invalidProperties(kind, res.LogicalID, resolved(e.tx, v.Properties)); text != "" {
 		e.fail(res, text)
 		return
 	}
@@ -199,7 +203,7 @@ func (e *engine) call(res *state.StackResource, old map[string]any) *call {
 		old = res.Before.Properties
 	}
 	return &call{
-		stack: e.st, res: res, id: res.PhysicalID, props: res.Properties, old: old, tags: tags,
+		stack: e.st, res: res, id: res.PhysicalID, props: resolved(e.tx, res.Properties), old: resolved(e.tx, old), tags: tags,
 		rollback: e.op.Phase == "rollback", engine: e,
 	}
 }

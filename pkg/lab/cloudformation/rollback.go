@@ -167,7 +167,7 @@ func (e *engine) back() bool {
 		e.finish("UPDATE_ROLLBACK_FAILED", failures("update", failed), false)
 		return true
 	}
-	e.outputs()
+	e.st.Outputs = e.outputs()
 	e.status("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "")
 	e.op.Phase = "rollback-cleanup"
 	return true

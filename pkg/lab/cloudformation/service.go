@@ -54,6 +54,8 @@ func (Service) Actions() []core.Action {
 		core.Act("GetTemplate", GetTemplate),
 		core.Act("GetTemplateSummary", GetTemplateSummary),
 		core.Act("ListChangeSets", ListChangeSets),
+		core.Act("ListExports", ListExports),
+		core.Act("ListImports", ListImports),
 		core.Act("ListStackResources", ListStackResources),
 		core.Act("ListStacks", ListStacks),
 		core.Act("RollbackStack", RollbackStack),

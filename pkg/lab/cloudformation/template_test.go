@@ -47,7 +47,6 @@ func TestTemplateErrors(t *testing.T) {
 		"unknown condition":  {"Resources: {A: {Type: AWS::SNS::Topic, Condition: C}}", "Unresolved condition dependency C"},
 		"resource condition": {"Conditions: {C: !Equals [!Ref T, x]}" + topic, "Cannot reference resources in the Conditions block of the template"},
 		"unknown function":   {"Resources: {A: {Type: AWS::SNS::Topic, Properties: {DisplayName: {'Fn::Foo': x}}}}", "Encountered unsupported function: Fn::Foo Supported functions are: [Fn::And"},
-		"import":             {"Resources: {A: {Type: AWS::SNS::Topic, Properties: {DisplayName: !ImportValue x}}}", "Fn::ImportValue is not supported by this lab"},
 		"parameter type":     {"Parameters: {P: {Type: Foo}}" + topic, "Template format error: Unrecognized parameter type: Foo"},
 		"parameter no type":  {"Parameters: {P: {Default: x}}" + topic, "Every Parameters object must contain a Type member."},
 		"parameter default":  {"Parameters: {P: {Type: String, Default: [x]}}" + topic, "Every Default member must be a string."},

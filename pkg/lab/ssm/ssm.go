@@ -4,6 +4,7 @@ package ssm
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,7 +84,8 @@ type DeleteParameterOutput struct{}
 
 var name = regexp.MustCompile(`^/?[a-zA-Z0-9_.-]+(/[a-zA-Z0-9_.-]+)*$`)
 
-func find(tx *core.Tx, n string) *state.Parameter {
+// Find is a parameter by its name, nil if there is none.
+func Find(tx *core.Tx, n string) *state.Parameter {
 	if n == baseImage {
 		for _, img := range tx.Region.Images {
 			if img.Ref == runtime.Base && img.Public {
@@ -103,7 +105,7 @@ func show(tx *core.Tx, p *state.Parameter) Parameter {
 
 // GetParameter answers one parameter.
 func GetParameter(tx *core.Tx, in *GetParameterInput) (*GetParameterOutput, error) {
-	p := find(tx, in.Name)
+	p := Find(tx, in.Name)
 	if p == nil {
 		return nil, wire.Errorf("ParameterNotFound", "")
 	}
@@ -117,7 +119,7 @@ func GetParameters(tx *core.Tx, in *GetParametersInput) (*GetParametersOutput, e
 	}
 	out := &GetParametersOutput{Parameters: []Parameter{}, InvalidParameters: []string{}}
 	for _, n := range in.Names {
-		if p := find(tx, n); p != nil {
+		if p := Find(tx, n); p != nil {
 			out.Parameters = append(out.Parameters, show(tx, p))
 		} else {
 			out.InvalidParameters = append(out.InvalidParameters, n)
@@ -143,7 +145,7 @@ func PutParameter(tx *core.Tx, in *PutParameterInput) (*PutParameterOutput, erro
 	}
 	p := &state.Parameter{Name: in.Name, Type: in.Type, Value: in.Value, Version: 1, Modified: tx.Now}
 	if old != nil {
-		p.Version = old.Version + 1
+		p.Version, p.Former = old.Version+1, append(slices.Clone(old.Former), old.Value)
 		if p.Type == "" {
 			p.Type = old.Type
 		}

@@ -63,6 +63,7 @@ type Subscription struct {
 type Parameter struct {
 	Name, Type, Value string
 	Version           int64
+	Former            []string // values of the versions before, the oldest first
 	Modified          time.Time
 }
 
