@@ -68,8 +68,11 @@ func CreateChangeSet(tx *core.Tx, in *CreateChangeSetInput) (*CreateChangeSetOut
 	if kind != "CREATE" && kind != "UPDATE" {
 		return nil, invalid("ChangeSetType %s is not supported by this lab", kind)
 	}
-	if in.DeploymentMode != "" {
-		return nil, invalid("DeploymentMode %s is not supported by this lab", in.DeploymentMode)
+	if m := in.DeploymentMode; m != "" && m != "REVERT_DRIFT" {
+		return nil, invalid("1 validation error detected: Value '%s' at 'deploymentMode' failed to satisfy constraint: Member must satisfy enum value set: [REVERT_DRIFT]", m)
+	}
+	if in.DeploymentMode != "" && kind != "UPDATE" {
+		return nil, invalid("DeploymentMode REVERT_DRIFT can only be used with change sets of type UPDATE")
 	}
 	if in.OnStackFailure == "DELETE" && kind != "CREATE" {
 		return nil, invalid("OnStackFailure can only be set to DELETE for change sets of type CREATE")
@@ -136,7 +139,7 @@ func CreateChangeSet(tx *core.Tx, in *CreateChangeSetInput) (*CreateChangeSetOut
 		Name: in.ChangeSetName, StackID: st.ID, StackName: st.Name, Type: kind, Status: "CREATE_PENDING", Execution: "UNAVAILABLE",
 		Description: in.Description, Token: in.ClientToken, Digest: digest(in), Created: tx.Now, Model: m, Given: kept,
 		RoleARN: in.RoleARN, OnFailure: in.OnStackFailure, OperationID: core.UUID(),
-		IncludeNested: yes(in.IncludeNestedStacks), ImportExisting: yes(in.ImportExistingResources),
+		Revert: in.DeploymentMode != "", IncludeNested: yes(in.IncludeNestedStacks), ImportExisting: yes(in.ImportExistingResources),
 	}
 	if c := in.RollbackConfiguration; c != nil {
 		cs.Rollback = &state.RollbackSettings{Minutes: c.MonitoringTimeInMinutes, Clear: c.RollbackTriggers != nil && len(c.RollbackTriggers) == 0}
@@ -166,15 +169,22 @@ func review(tx *core.Tx, cs *state.ChangeSet) {
 		fail(text)
 		return
 	}
-	if earlyProblems(tx, st, cs, t) {
-		fail("The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]. To troubleshoot Early Validation errors, use the DescribeEvents API for detailed failure information.")
-		return
 	if text := newScope(tx, t, st.ID, st.Name, cs.Model).notExported(tx); text != "" {
 		fail(text)
 		return
 	}
+	if earlyProblems(tx, st, cs, t) {
+		fail("The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]. To troubleshoot Early Validation errors, use the DescribeEvents API for detailed failure information.")
+		return
 	}
-	changes, other := compare(tx, st, cs.Model, t)
+	base, drifted := st, map[string]*drift{}
+	if cs.Revert {
+		base, drifted = actual(tx, st)
+	}
+	changes, other := compare(tx, base, cs.Model, t)
+	if cs.Revert {
+		changes = withDrift(changes, drifted)
+	}
 	if idle(changes) && !other {
 		// AWS has two texts for it; which one comes when is not known.
 		fail(emptyReason)
@@ -199,6 +209,7 @@ func earlyProblems(tx *core.Tx, st *state.Stack, cs *state.ChangeSet, t *templat
 		if err != nil {
 			continue
 		}
+		props = resolved(tx, props)
 		for _, p := range schema.Lookup(def.Type).Check(props) {
 			cs.Events = append(cs.Events, &state.StackEvent{
 				ID: core.UUID(), Kind: "VALIDATION_ERROR", LogicalID: id, Type: def.Type, Reason: p.Text, Path: p.Path,
@@ -209,7 +220,6 @@ func earlyProblems(tx *core.Tx, st *state.Stack, cs *state.ChangeSet, t *templat
 	return len(cs.Events) > 0
 }
 
-		props = resolved(tx, props)
 // DescribeChangeSet tells what a change set would do.
 func DescribeChangeSet(tx *core.Tx, in *DescribeChangeSetInput) (*DescribeChangeSetOutput, error) {
 	cs, err := changeSet(tx, in.ChangeSetName, in.StackName)
@@ -235,18 +245,23 @@ func DescribeChangeSet(tx *core.Tx, in *DescribeChangeSetInput) (*DescribeChange
 		}
 	}
 	for _, ch := range changes {
-		out.Changes = append(out.Changes, Change{Type: "Resource", ResourceChange: shownChange(ch, yes(in.IncludePropertyValues))})
+		out.Changes = append(out.Changes, Change{Type: "Resource", ResourceChange: shownChange(cs, ch, yes(in.IncludePropertyValues))})
 	}
 	return out, nil
 }
 
-func shownChange(ch *state.ResourceChange, values bool) *ResourceChange {
+func shownChange(cs *state.ChangeSet, ch *state.ResourceChange, values bool) *ResourceChange {
 	out := &ResourceChange{
 		Action: ch.Action, LogicalResourceId: ch.LogicalID, PhysicalResourceId: ch.PhysicalID, ResourceType: ch.Type,
 		Replacement: ch.Replacement, PolicyAction: ch.PolicyAction, Scope: ch.Scope,
 	}
 	if values {
 		out.BeforeContext, out.AfterContext = ch.Before, ch.After
+		out.PreviousDeploymentContext = ch.Deployed
+	}
+	out.ResourceDriftStatus = ch.Drift
+	for _, path := range ch.Ignored {
+		out.ResourceDriftIgnoredAttributes = append(out.ResourceDriftIgnoredAttributes, ResourceDriftIgnoredAttribute{Path: path, Reason: "MANAGED_BY_AWS"})
 	}
 	seen := map[string]bool{}
 	for _, d := range ch.Details {
@@ -256,6 +271,13 @@ func shownChange(ch *state.ResourceChange, values bool) *ResourceChange {
 		}
 		if values {
 			target.Path, target.BeforeValue, target.AfterValue, target.AttributeChangeType = d.Path, d.Before, d.After, d.Kind
+		}
+		if cs.Revert && values && d.Attribute == "Properties" {
+			target.BeforeValueFrom, target.AfterValueFrom = "PREVIOUS_DEPLOYMENT_STATE", "TEMPLATE"
+			if d.Deployed != nil {
+				target.BeforeValueFrom = "ACTUAL_STATE"
+				target.Drift = &LiveResourceDrift{PreviousValue: *d.Deployed, ActualValue: d.Before, DriftDetectionTimestamp: cs.Created}
+			}
 		}
 		detail := ResourceChangeDetail{Target: target, Evaluation: d.Evaluation, ChangeSource: d.Source, CausingEntity: d.Cause}
 		if key := compact(detail); !seen[key] {
@@ -377,6 +399,9 @@ func ExecuteChangeSet(tx *core.Tx, in *ExecuteChangeSetInput) (*ExecuteChangeSet
 		}
 		e = createOperation(tx, st, in.ClientRequestToken, onFailure, yes(in.RetainExceptOnCreate))
 	} else {
+		if cs.Revert {
+			takeActual(tx, st)
+		}
 		e = updateOperation(tx, st, cs.Model, in.ClientRequestToken, noRollback)
 		e.op.Keep = yes(in.RetainExceptOnCreate)
 	}

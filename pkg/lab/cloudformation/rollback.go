@@ -126,6 +126,11 @@ func (e *engine) turnBack(reason string) {
 
 // restore begins to bring one resource back to what it was.
 func (e *engine) restore(res *state.StackResource) {
+	if res.Before == nil {
+		// It was gone when the update began, and stays so.
+		res.Work = &state.ResourceWork{Action: "keep", Phase: "done"}
+		return
+	}
 	before := *res.Before
 	res.Work = &state.ResourceWork{Action: "restore"}
 	e.tell(res, "UPDATE_IN_PROGRESS", "")

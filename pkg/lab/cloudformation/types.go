@@ -330,7 +330,12 @@ type ResourceChange struct {
 	Scope                                                       []string
 	Details                                                     []ResourceChangeDetail
 	BeforeContext, AfterContext                                 string
+	ResourceDriftStatus, PreviousDeploymentContext              string
+	ResourceDriftIgnoredAttributes                              []ResourceDriftIgnoredAttribute
 }
+
+// ResourceDriftIgnoredAttribute is a property whose drift a change set leaves alone.
+type ResourceDriftIgnoredAttribute struct{ Path, Reason string }
 
 // ResourceChangeDetail tells why and how one property changes.
 type ResourceChangeDetail struct {
@@ -342,6 +347,14 @@ type ResourceChangeDetail struct {
 type ResourceTargetDefinition struct {
 	Attribute, Name, RequiresRecreation, Path    string
 	BeforeValue, AfterValue, AttributeChangeType string
+	BeforeValueFrom, AfterValueFrom              string
+	Drift                                        *LiveResourceDrift
+}
+
+// LiveResourceDrift is how a property was deployed and how it is.
+type LiveResourceDrift struct {
+	PreviousValue, ActualValue string
+	DriftDetectionTimestamp    time.Time
 }
 
 // ListChangeSetsInput is the request of ListChangeSets.

@@ -197,6 +197,7 @@ type ChangeSet struct {
 	ExecuteToken                  string
 	Deleted                       bool
 	IncludeNested, ImportExisting bool
+	Revert                        bool          // REVERT_DRIFT: what is, not what was deployed, is compared and changed
 	Events                        []*StackEvent // what DescribeEvents tells of its validation
 	OperationID                   string
 }
@@ -209,6 +210,9 @@ type ResourceChange struct {
 	Details                             []ChangeDetail
 	Quiet                               bool   // only policies change: not an update by itself
 	Before, After                       string // JSON
+	Drift                               string // of a drift-aware change set: the resource's drift status
+	Deployed                            string // JSON: what was deployed, where it is no longer so
+	Ignored                             []string
 }
 
 // ChangeDetail tells why and how one property changes.
@@ -216,6 +220,7 @@ type ChangeDetail struct {
 	Attribute, Name, Path, Recreation string
 	Evaluation, Source, Cause         string
 	Before, After, Kind               string
+	Deployed                          *string // of a drift-aware change set: what was deployed, where Before is what is
 }
 
 // Parameter is the value of a parameter, and whether the model has it.
