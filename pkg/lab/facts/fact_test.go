@@ -23,7 +23,10 @@ type fact struct {
 // facts are all of them, in the order of the page.
 var facts = slices.Concat(
 	statusFacts, createFacts, updateFacts, rollbackFacts, deleteFacts, requestFacts,
-	rollFacts, changeSetFacts, detailFacts,
+	rollFacts, changeSetFacts, detailFacts, guardFacts, driftFacts,
+	functionFacts, templateFacts, parameterFacts,
+	balancerFacts, healthFacts, trafficFacts,
+	signalFacts, groupFacts, recordFacts, typeFacts,
 )
 
 // sources explains the tags.

@@ -153,7 +153,7 @@ func (s *stack) history() []string {
 	return out
 }
 
-var instanceID = regexp.MustCompile(`i-[0-9a-f]{17}`)
+var instanceID = regexp.MustCompile(`\bi-[0-9a-f]{17}`)
 
 func (s *stack) line(e types.StackEvent) string {
 	line := *e.LogicalResourceId
