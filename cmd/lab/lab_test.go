@@ -184,12 +184,13 @@ func TestUsage(t *testing.T) {
 	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for args, want := range map[string]string{
-		"":                                "-dir and -id are needed",
-		"-dir x -id y -factor -1":         "not above 0",
-		"-dir x -id y -runtime clay":      "not docker or memory",
-		"-dir x -id y stray":              "stray",
-		"-dir x -id NO -runtime docker":   "no lab id",
-		"-dir x -id y -host unix:///none": "no Docker engine answers at unix:///none",
+		"":                              "-dir and -id are needed",
+		"-dir x -id y -factor -1":       "not above 0",
+		"-dir x -id y -runtime clay":    "not docker or memory",
+		"-dir x -id y stray":            "stray",
+		"-dir x -id NO -runtime docker": "no lab id",
+		"-dir x -id y -runtime memory -keys none": "read the access keys: open none",
+		"-dir x -id y -host unix:///none":         "no Docker engine answers at unix:///none",
 	} {
 		cmd := exec.Command(file, strings.Fields(args)...)
 		cmd.Dir = t.TempDir()

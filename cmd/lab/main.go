@@ -32,10 +32,11 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/docker"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
+	"github.com/build-deploy-chain/chain/pkg/lab/sigv4"
 )
 
 type options struct {
-	dir, id, api, socks, cache, build, kind, host string
+	dir, id, api, socks, cache, build, kind, host, keys string
 
 	factor float64
 	down   bool
@@ -52,6 +53,7 @@ func main() {
 	flag.StringVar(&o.build, "build", "", "digest of this program, for the status")
 	flag.StringVar(&o.kind, "runtime", "docker", "what machines are made of: docker or memory")
 	flag.StringVar(&o.host, "host", "", "Docker engine; the environment's unless set")
+	flag.StringVar(&o.keys, "keys", "", "file of access keys, one \"ID SECRET [TOKEN]\" a line: only what they, or the chain's own, signed is answered; none: any signature is taken")
 	flag.BoolVar(&o.down, "down", false, "destroy all that carries the id, and end")
 	flag.Parse()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -109,6 +111,10 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer unlock()
+	keys, err := o.credentials()
+	if err != nil {
+		return err
+	}
 	log.Info("lab", "id", o.id, "pid", os.Getpid(), "dir", o.dir, "build", o.build, "runtime", o.kind)
 	machines, image, err := o.runtime(ctx, log)
 	if err != nil {
@@ -121,7 +127,7 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	}()
 	l, err := lab.New(lab.Options{
 		Runtime: machines, Dir: o.dir, ID: o.id, Build: o.build, API: o.api, SOCKS: o.socks,
-		Factor: o.factor, Base: image, Log: log,
+		Factor: o.factor, Base: image, Log: log, Credentials: keys,
 	})
 	if err != nil {
 		return err
@@ -140,6 +146,29 @@ func (o *options) run(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("stopping; machines and state stay")
 	return errors.Join(os.Remove(file), l.Close())
+}
+
+// credentials are the keys that requests must be signed with.
+func (o *options) credentials() ([]sigv4.Key, error) {
+	if o.keys == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(o.keys)
+	if err != nil {
+		return nil, fmt.Errorf("read the access keys: %w", err)
+	}
+	list := []sigv4.Key{{ID: client.KeyID, Secret: client.Secret}}
+	for n, line := range strings.Split(string(b), "\n") {
+		f := strings.Fields(line)
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if len(f) != 2 && len(f) != 3 {
+			return nil, fmt.Errorf("read the access keys: line %d of %s is not \"ID SECRET [TOKEN]\"", n+1, o.keys)
+		}
+		list = append(list, sigv4.Key{ID: f[0], Secret: f[1], Token: strings.Join(f[2:], "")})
+	}
+	return list, nil
 }
 
 // lock makes sure that one process works in the directory, and writes its number

@@ -25,6 +25,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime"
+	"github.com/build-deploy-chain/chain/pkg/lab/sigv4"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
@@ -51,6 +52,9 @@ type Options struct {
 	// PageSize makes every page of a listing that small at most, for tests of what
 	// follows tokens; 0 means AWS's sizes.
 	PageSize int64
+	// Credentials that requests must be signed with. None: any signature is taken,
+	// and only the credential scope of it is read.
+	Credentials []sigv4.Key
 }
 
 // Lab is a local AWS.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -13,8 +14,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
+	"github.com/build-deploy-chain/chain/pkg/lab/sigv4"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
 
@@ -76,18 +79,27 @@ func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 	}
 	var ok bool
 	if c.scope, ok = scopeOf(r); !ok {
-		refuse(&wire.Error{Code: "MissingAuthenticationToken", Status: http.StatusForbidden, Message: "Request is missing Authentication Token: the lab tells services apart by the signature's credential scope"})
+		refuse(unsigned(c.protocol, &sigv4.Problem{Kind: sigv4.Missing, Text: "Request is missing Authentication Token: the lab tells services apart by the signature's credential scope"}))
 		return
 	}
-	body, err := readBody(w, r)
+	sent, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxBody))
+	if err == nil {
+		c.body, err = plain(r, sent)
+	}
 	if err != nil {
 		refuse(wire.Errorf("RequestEntityTooLarge", "the request's body cannot be read: %v", err))
 		return
 	}
-	c.body = body
 	s = l.services[c.service]
 	if s != nil {
 		c.protocol = s.speaks(c.protocol)
+	}
+	if len(l.opts.Credentials) > 0 {
+		// By the machine's clock, which the signer's is too, whatever the lab's is.
+		if p := sigv4.Verify(r, sent, l.opts.Credentials, clock.System{}.Now()); p != nil {
+			refuse(unsigned(c.protocol, p))
+			return
+		}
 	}
 	if e := c.name(s); e != nil {
 		refuse(e)
@@ -181,16 +193,16 @@ func (c *call) name(s *service) *wire.Error {
 	return nil
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var src io.Reader = http.MaxBytesReader(w, r.Body, wire.MaxBody)
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		z, err := gzip.NewReader(src)
-		if err != nil {
-			return nil, err
-		}
-		src = io.LimitReader(z, wire.MaxBody)
+// plain is a body without its content encoding.
+func plain(r *http.Request, sent []byte) ([]byte, error) {
+	if r.Header.Get("Content-Encoding") != "gzip" {
+		return sent, nil
 	}
-	return io.ReadAll(src)
+	z, err := gzip.NewReader(bytes.NewReader(sent))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, wire.MaxBody))
 }
 
 func (l *Lab) count(c *call) {

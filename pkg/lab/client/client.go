@@ -199,13 +199,20 @@ func Status(ctx context.Context, dir string) (*State, error) {
 	return status(ctx, l.API)
 }
 
+// KeyID and Secret are the credentials that the chain signs with and Env names.
+// A lab takes any other too, unless it was started with keys of its own.
+const (
+	KeyID  = "AKIALAB0000000000000"
+	Secret = "lab"
+)
+
 // Env is what a shell needs to reach the lab with the aws CLI and curl.
 func (l *Lab) Env() string {
 	var b strings.Builder
 	for _, v := range [][2]string{
 		{"AWS_ENDPOINT_URL", "http://" + l.API},
-		{"AWS_ACCESS_KEY_ID", "AKIALAB0000000000000"},
-		{"AWS_SECRET_ACCESS_KEY", "lab"},
+		{"AWS_ACCESS_KEY_ID", KeyID},
+		{"AWS_SECRET_ACCESS_KEY", Secret},
 		{"AWS_REGION", "eu-west-1"},
 		{"AWS_DEFAULT_REGION", "eu-west-1"},
 		{"AWS_EC2_METADATA_DISABLED", "true"},
