@@ -75,10 +75,9 @@ func newContainers(t *testing.T) *containers {
 		assert.NoError(t, docker.Destroy(context.WithoutCancel(ctx), api, id))
 	})
 	_, digest, _ := strings.Cut(ref, ":")
-	l, err := lab.New(lab.Options{Runtime: machines, ID: id, Base: ec2lab.Base{Digest: digest}})
-	require.NoError(t, err)
-	require.NoError(t, l.Start(ctx))
-	t.Cleanup(func() { _ = l.Close() })
+	l := lab.Start(t, func(o *lab.Options) {
+		o.Runtime, o.ID, o.Base, o.Factor = machines, id, ec2lab.Base{Digest: digest}, 10
+	})
 
 	c := &containers{t: t, dir: repository(t), remote: filepath.Join(t.TempDir(), "trail.git")}
 	top := git(t, ".", "rev-parse", "--show-toplevel")

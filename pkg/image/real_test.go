@@ -59,10 +59,9 @@ func TestBakeForReal(t *testing.T) {
 		}
 	})
 	_, digest, _ := strings.Cut(ref, ":")
-	l, err := lab.New(lab.Options{Runtime: machines, ID: id, Base: ec2.Base{Digest: digest}})
-	require.NoError(t, err)
-	require.NoError(t, l.Start(ctx))
-	defer l.Close()
+	l := lab.Start(t, func(o *lab.Options) {
+		o.Runtime, o.ID, o.Base, o.Factor = machines, id, ec2.Base{Digest: digest}, 10
+	})
 
 	top := git(t, ".", "rev-parse", "--show-toplevel")
 	dir := filepath.Join(t.TempDir(), "clone")

@@ -3,9 +3,44 @@
 // stacks and send traffic to them, and an error that names the action for
 // anything else.
 //
-// A Lab is one HTTP API, one SOCKS5 port that is its internet, and one world of
-// values that survives the process. Other repositories' tests start one with
-// Start; cmd/lab runs one as a process.
+// # In a test
+//
+// Start gives a test a region of its own in about two milliseconds, in the
+// test's own process: an HTTP API for any AWS client and a network to send
+// requests through.
+//
+//	func TestRelease(t *testing.T) {
+//		l := lab.Start(t)
+//		client := cloudformation.New(cloudformation.Options{
+//			Region: "eu-west-1", BaseEndpoint: aws.String(l.Endpoint()),
+//			Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+//		})
+//		…
+//
+// Endpoint is the one URL of all services (AWS_ENDPOINT_URL for tools), in every
+// region. Dial, or the SOCKS5 port of SOCKS for other programs, is the internet:
+// there hosted zones resolve, Elastic IPs lead to balancers, and security groups
+// count at each connection. Machines are values in memory that serve pages;
+// Memory().AddImage says what an image serves, and AddImage makes an AMI of it.
+// Fault makes things go wrong. Calls counts what was called.
+//
+// # Time
+//
+// Waits that AWS states (health checks, draining, PauseTime) are divided by
+// Options.Factor. Nothing happens by itself with Options.Manual: Core().Settle
+// does what is due by Options.Clock, which then is a clock.Manual, and returns
+// when something will be due next.
+//
+// # As a process
+//
+// cmd/lab runs a lab with machines that are containers, for people and for
+// programs that are no Go tests; its world survives the process in Options.Dir.
+//
+// # Inside
+//
+// A Lab is one http.Handler, one SOCKS5 server and one world of values behind
+// one lock (pkg/lab/core, pkg/lab/state). An action is a row of a service's
+// table: a name, an input struct, an output struct and a function.
 package lab
 
 import (
@@ -25,6 +60,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime"
+	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/sigv4"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
@@ -63,6 +99,7 @@ type Lab struct {
 	core     *core.Core
 	net      *network.Network
 	store    *store
+	machines *memory.Runtime // made by Open, nil if they are the caller's
 	services map[string]*service
 	started  time.Time
 
@@ -259,6 +296,9 @@ func (l *Lab) Close() error {
 		l.wg.Wait()
 		l.core.Close()
 		l.closeErr = l.store.close()
+		if l.machines != nil {
+			l.closeErr = errors.Join(l.closeErr, l.machines.Close())
+		}
 	})
 	return l.closeErr
 }

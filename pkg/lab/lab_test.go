@@ -177,10 +177,7 @@ func TestRestart(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = machines.Close() }()
 	start := func() *lab.Lab {
-		l, err := lab.New(lab.Options{Dir: dir, Runtime: machines, Factor: 1000})
-		require.NoError(t, err)
-		require.NoError(t, l.Start(context.Background()))
-		return l
+		return lab.Start(t, func(o *lab.Options) { o.Dir, o.Runtime = dir, machines })
 	}
 	l := start()
 	id := l.ID()
@@ -456,6 +453,17 @@ func TestBaseImageChanges(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 	assert.NotEqual(t, ids[0], ids[1])
+}
+
+// Whoever starts a lab in each of his tests must not notice it.
+func TestStartIsQuick(t *testing.T) {
+	best := time.Hour
+	for range 10 {
+		began := time.Now()
+		lab.Start(t)
+		best = min(best, time.Since(began))
+	}
+	assert.Less(t, best, 50*time.Millisecond)
 }
 
 func BenchmarkStart(b *testing.B) {

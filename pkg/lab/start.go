@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 )
@@ -14,30 +16,13 @@ type TB interface {
 	Cleanup(fn func())
 }
 
-// Start runs a lab on the memory runtime, on free ports, until the test ends.
-// Its waits are AWS's divided by 1,000. An option may change anything before it
-// is made:
+// Start runs a lab for a test: that of Open, until the test ends.
 //
 //	l := lab.Start(t, func(o *lab.Options) { o.Factor = 100 })
 func Start(t TB, options ...func(*Options)) *Lab {
 	t.Helper()
-	o := Options{Factor: 1000}
-	for _, change := range options {
-		change(&o)
-	}
-	if o.Runtime == nil {
-		r, err := memory.New(memory.Options{Clock: o.Clock})
-		if err != nil {
-			t.Fatalf("start a lab: %v", err)
-		}
-		t.Cleanup(func() { _ = r.Close() })
-		o.Runtime = r
-	}
-	l, err := New(o)
+	l, err := Open(context.WithoutCancel(t.Context()), options...)
 	if err != nil {
-		t.Fatalf("start a lab: %v", err)
-	}
-	if err := l.Start(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatalf("start a lab: %v", err)
 	}
 	t.Cleanup(func() {
@@ -48,7 +33,39 @@ func Start(t TB, options ...func(*Options)) *Lab {
 	return l
 }
 
-// Memory is the memory runtime of a lab that Start made.
+// Open runs a lab of its own on free ports: nothing in it is seen by another one.
+// Its machines are values in memory, its world is kept nowhere, and its waits are
+// AWS's divided by 1,000. An option may change anything before it is made. The
+// lab ends by Close, or with ctx.
+func Open(ctx context.Context, options ...func(*Options)) (*Lab, error) {
+	o := Options{Factor: 1000}
+	for _, change := range options {
+		change(&o)
+	}
+	var machines *memory.Runtime
+	if o.Runtime == nil {
+		var err error
+		if machines, err = memory.New(memory.Options{Clock: o.Clock}); err != nil {
+			return nil, fmt.Errorf("open a lab: %w", err)
+		}
+		o.Runtime = machines
+	}
+	l, err := New(o)
+	if err == nil {
+		l.machines = machines
+		if err = l.Start(ctx); err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	} else if machines != nil {
+		err = errors.Join(err, machines.Close())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open a lab: %w", err)
+	}
+	return l, nil
+}
+
+// Memory is the memory runtime of a lab, nil if its machines are others.
 func (l *Lab) Memory() *memory.Runtime {
 	r, _ := l.opts.Runtime.(*memory.Runtime)
 	return r

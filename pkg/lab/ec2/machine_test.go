@@ -113,10 +113,7 @@ func TestSaveBeforeRemoval(t *testing.T) {
 	machines := newSlow(t)
 	dir := t.TempDir()
 	start := func() (*lab.Lab, *ec2.Client) {
-		l, err := lab.New(lab.Options{Dir: dir, Runtime: machines, Factor: 1000})
-		require.NoError(t, err)
-		require.NoError(t, l.Start(context.Background()))
-		t.Cleanup(func() { _ = l.Close() })
+		l := lab.Start(t, func(o *lab.Options) { o.Dir, o.Runtime = dir, machines })
 		return l, client(l, region)
 	}
 	l, c := start()
