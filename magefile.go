@@ -84,6 +84,34 @@ func (Base) Update(ctx context.Context) error {
 // Image is about images that are there.
 type Image mg.Namespace
 
+// Show tells the story of an image: -ami=ID, or production's.
+func (Image) Show(ctx context.Context, ami *string) error {
+	return run(ctx, "image:show", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		id, err := c.ImageOr(ctx, or(ami))
+		if err != nil {
+			return err
+		}
+		lines, err := image.Show(ctx, c.ImageOptions(), id)
+		return show(r, lines, err)
+	})
+}
+
+// Diff tells what changes from one image to another: production's and this commit's, or -from=ID -to=ID.
+func (Image) Diff(ctx context.Context, from, to *string) error {
+	return run(ctx, "image:diff", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		lines, err := c.ImageDiff(ctx, or(from), or(to))
+		return show(r, lines, err)
+	})
+}
+
 // Inspect starts a machine of an image and looks for what must not be on it.
 func (Image) Inspect(ctx context.Context, ami string) error {
 	return run(ctx, "image:inspect", func(ctx context.Context, r *report.Report) error {
@@ -323,6 +351,14 @@ func deploy(ctx context.Context, name string, only bool, back int) error {
 		r.Summary(outcome, rows...)
 		return nil
 	})
+}
+
+// or is what a flag says, "" without it.
+func or(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func env(r *report.Report) pipeline.Env { return pipeline.Env{Tell: r.Tell} }

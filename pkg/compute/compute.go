@@ -221,7 +221,11 @@ type Snapshot struct {
 
 // Snapshots are our own that have the tags.
 func (c *Client) Snapshots(ctx context.Context, t Tags) ([]Snapshot, error) {
-	in := &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: t.filters()}
+	return c.snapshots(ctx, t.filters())
+}
+
+func (c *Client) snapshots(ctx context.Context, f []types.Filter) ([]Snapshot, error) {
+	in := &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: f}
 	var out []Snapshot
 	for p := ec2.NewDescribeSnapshotsPaginator(c.api, in); p.HasMorePages(); {
 		page, err := p.NextPage(ctx)
@@ -236,6 +240,15 @@ func (c *Client) Snapshots(ctx context.Context, t Tags) ([]Snapshot, error) {
 		}
 	}
 	return out, nil
+}
+
+// SnapshotsByID are those of the ids that EC2 knows.
+func (c *Client) SnapshotsByID(ctx context.Context, ids []string) ([]Snapshot, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	// By a filter, ids that are not there are left out instead of failing all.
+	return c.snapshots(ctx, []types.Filter{filter("snapshot-id", ids...)})
 }
 
 // Usage is how much of a quota is taken. A Limit of 0 is one that EC2 does not tell.

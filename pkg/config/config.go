@@ -25,7 +25,9 @@ type Config struct {
 	Target string // "lab" or "aws"
 	Trail  Trail
 	Bake   Bake
-	Sites  map[string]*Site
+	// Signing is of target aws. The lab makes a key of its own.
+	Signing Signing
+	Sites   map[string]*Site
 
 	environ map[string]string
 }
@@ -42,6 +44,13 @@ type Bake struct {
 	Name         string // name of the base image, with wildcards
 	InstanceType string
 	User         string // login of the base image
+}
+
+// Signing is which key says where images come from, and whose word counts.
+type Signing struct {
+	Key     string   // file of an ed25519 key in PEM, or the ARN of a KMS key; "" signs nothing
+	Trusted []string // files of public keys in PEM
+	Make    bool     // a key that is not there is made
 }
 
 // Site is what is deployed.
@@ -206,6 +215,7 @@ var Variables = []struct{ Name, Text string }{
 	{"CHAIN_ACCOUNT", "AWS account of all environments"},
 	{"CHAIN_TRAIL_REMOTE", "Git remote of the trail"},
 	{"CHAIN_TRAIL_BRANCH", "branch of the trail"},
+	{"CHAIN_SIGNING_KEY", "file or KMS ARN of the key that signs images with target aws"},
 	{"CHAIN_APPROVE", "name of the stack whose change is approved beforehand"},
 	{"CHAIN_VERBOSE", "1: show what children print"},
 	{"CHAIN_LAB", "directory of the lab's state, .chain/lab unless set"},
@@ -242,11 +252,29 @@ func (c *Config) override(r *reader, environ []string) {
 	set("CHAIN_TARGET", &c.Target)
 	set("CHAIN_TRAIL_REMOTE", &c.Trail.Remote)
 	set("CHAIN_TRAIL_BRANCH", &c.Trail.Branch)
+	set("CHAIN_SIGNING_KEY", &c.Signing.Key)
+	c.Signing.Key = c.path(c.Signing.Key)
+	for i, p := range c.Signing.Trusted {
+		c.Signing.Trusted[i] = c.path(p)
+	}
 	for _, s := range c.Sites {
 		for _, e := range s.Environments {
 			set("CHAIN_ACCOUNT", &e.Account)
 		}
 	}
+}
+
+// path is a file's, from the root of the repository; "~/" is the home directory.
+func (c *Config) path(p string) string {
+	if p == "" || strings.HasPrefix(p, "arn:") || filepath.IsAbs(p) {
+		return p
+	}
+	if rest, ok := strings.CutPrefix(p, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return filepath.Join(c.Dir, p)
 }
 
 // check is what holds between values, whichever of them came from a variable.

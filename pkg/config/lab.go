@@ -56,6 +56,8 @@ func (c *Config) lab(t *Target) error {
 	t.GitDir = filepath.Join(dir, "trail")
 	t.Poll = Poll{100 * time.Millisecond, time.Second}
 	t.PinFirst = true
+	key := filepath.Join(dir, "signing.pem")
+	t.Signing = Signing{Key: key, Trusted: []string{key + ".pub"}, Make: true}
 	t.Factor = 10
 	if l.Factor > 0 {
 		t.Factor = l.Factor

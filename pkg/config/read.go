@@ -73,6 +73,11 @@ func (r *reader) config(c *Config, text []byte) {
 		m.text("user", &c.Bake.User, notEmpty)
 		m.rest()
 	}
+	if m := top.child("signing", false); m != nil {
+		m.text("key", &c.Signing.Key, notEmpty)
+		m.list("trusted", &c.Signing.Trusted, notEmpty)
+		m.rest()
+	}
 	c.Sites = map[string]*Site{}
 	if m := top.child("sites", true); m != nil {
 		m.each("a site's name: lower-case letters, digits and hyphens", siteName, func(name string, n *node) {

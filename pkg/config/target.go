@@ -44,6 +44,8 @@ type Target struct {
 	Poll   Poll
 	Factor float64 // own waits are divided by it; 1 against AWS
 	Ask    bool    // a person approves before production changes
+	// Signing is how images are vouched for.
+	Signing Signing
 	// PinFirst pins the base image that is found first; otherwise somebody has to
 	// choose it by base:update.
 	PinFirst bool
@@ -67,7 +69,7 @@ func (c *Config) For(e *Environment, region string) (*Target, error) {
 	if c.Target == "lab" {
 		return t, c.lab(t)
 	}
-	t.Account, t.Remote, t.GitDir = e.Account, c.Trail.Remote, c.Dir
+	t.Account, t.Remote, t.GitDir, t.Signing = e.Account, c.Trail.Remote, c.Dir, c.Signing
 	t.Poll = Poll{2 * time.Second, 5 * time.Second}
 	t.Factor, t.Ask = 1, true
 	for name, value := range c.endpoints() {

@@ -21,15 +21,18 @@ import (
 type State struct {
 	Result Result
 
-	last  *Record
-	pins  map[string][]byte // the pin of the base image, where it is to be written
-	lock  *trail.Lock
-	image *compute.Image // made by us or by a dead run, not yet proven
-	dir   string         // of the logs
-	tree  string         // the recipe as the commit has it
-	from  string         // the image that Packer starts from; "" is the base
-	stage string         // packer's variable; "" is image
-	tools struct{ packer string }
+	last   *Record
+	pins   map[string][]byte // the pin of the base image, where it is to be written
+	lock   *trail.Lock
+	image  *compute.Image // made by us or by a dead run, not yet proven
+	dir    string         // of the logs
+	began  time.Time
+	again  bool   // the image was good before: whatever an inspection finds, it stays
+	copyOf string // "REGION AMI" of the image that this one is a copy of
+	tree   string // the recipe as the commit has it
+	from   string // the image that Packer starts from; "" is the base
+	stage  string // packer's variable; "" is image
+	tools  struct{ packer string }
 }
 
 // Bake makes sure that a good image of the role's recipe at HEAD exists and is
@@ -55,6 +58,9 @@ func Steps(o Options) []pipeline.Step[State] {
 	made := func(s *State) string {
 		if reason := found(s); reason != "" {
 			return reason
+		}
+		if s.again {
+			return s.image.ID + " is there"
 		}
 		if s.image != nil {
 			return fmt.Sprintf("an earlier bake made %s before it was cut off", s.image.ID)
@@ -101,6 +107,10 @@ func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 
 // readRecipe works out the key, without a write anywhere.
 func readRecipe(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	s.began = o.Clock.Now()
+	if _, err := signer(ctx, o); err != nil {
+		return err // before an hour is spent on what nobody can vouch for
+	}
 	uncommitted, err := dirty(ctx, o.Clone)
 	if err != nil {
 		return err
@@ -137,6 +147,17 @@ func findGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	if err != nil || i == nil {
 		return err
 	}
+	if o.Role != ToolsRole {
+		_, ok, err := o.Trail.Read(ctx, StatementPath(i.ID))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			run.Note("%s is good and nothing signed says so: it is inspected again", i.ID)
+			s.image, s.again = i, true
+			return nil
+		}
+	}
 	s.Result.Image, s.Result.Name, s.Result.Reused, s.Result.Made = i.ID, i.Name, true, i.Tags[TagCommit]
 	run.Note("unchanged: reusing %s baked at commit %s", i.ID, i.Tags[TagCommit])
 	return nil
@@ -153,6 +174,10 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 		run.Note("took over from a run that died: %s", l.TookOver)
 	}
 	// Another run may have ended between our look and the lock.
+	if err := o.Trail.Refresh(ctx); err != nil {
+		return err
+	}
+	s.image, s.again = nil, false
 	if err := findGood(ctx, run, o, s); err != nil {
 		return err
 	}
@@ -215,7 +240,7 @@ func tagGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 			return late(o, until, s.image.ID+" and its snapshots")
 		}
 		ids := append([]string{i.ID}, i.Snapshots...)
-		if err := o.Client.Tag(ctx, ids, compute.Tags{TagState: Good, TagExpires: Never}); err != nil {
+		if err := o.Client.Tag(ctx, ids, with(lasting(o, s), TagExpires, Never)); err != nil {
 			return true, err
 		}
 		seen, err := o.Client.Snapshots(ctx, compute.Tags{TagKey: s.Result.Recipe.Key, TagState: Good})
@@ -260,6 +285,21 @@ func late(o Options, until time.Time, what string) (bool, error) {
 		return false, nil
 	}
 	return true, fmt.Errorf("EC2 does not show %s", what)
+}
+
+// attestation is what the trail gets of an image that nothing else changed about.
+func attestation(o Options, ami string, files map[string][]byte) trail.Entry {
+	return trail.Entry{
+		Kind: "image", Subject: fmt.Sprintf("%s: statement about image %s", o.Role, ami), Files: files,
+		Trailers: []trail.Trailer{
+			{Key: "Role", Value: o.Role},
+			{Key: "Region", Value: o.Target.Region},
+			{Key: "Operation", Value: "attest"},
+			{Key: "Image", Value: ami},
+			{Key: "Commit", Value: o.Trail.Head()},
+			{Key: "Run", Value: o.Run},
+		},
+	}
 }
 
 func writeDown(ctx context.Context, run *pipeline.Run, o Options, s *State) error {

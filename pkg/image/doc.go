@@ -35,6 +35,10 @@ const (
 	TagPacker     = "chain:packer"
 	TagPuppet     = "chain:puppet"
 	TagServerspec = "chain:serverspec"
+	TagContent    = "chain:content"  // content digest, see Inventory.Digest
+	TagPackages   = "chain:packages" // digest of the package list
+	TagExamples   = "chain:specs"    // "54 passed"
+	TagBuilder    = "chain:builder"
 
 	Good     = "good"
 	Unproven = "unproven"

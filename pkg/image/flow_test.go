@@ -90,7 +90,7 @@ func newBench(t *testing.T) *bench {
 		Name: "bench", Account: "111111111111", Region: "eu-west-1", Endpoint: b.lab.Endpoint(),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
 		SOCKS:       withSSH(t, b.lab.SOCKS(), b.answer), From: []string{"192.0.2.1/32"},
-		State: filepath.Join(b.dir, ".chain"), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: 100, PinFirst: true,
+		State: filepath.Join(b.dir, ".chain"), Poll: config.Poll{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond}, Factor: 100, PinFirst: true, Signing: signing(t),
 	}
 	cfg, err := b.target.AWS(t.Context())
 	require.NoError(t, err)

@@ -42,13 +42,13 @@ func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory of the inspection: %w", err)
 	}
-	v := &visit{o: o, s: s, run: run, dir: dir, image: *s.image, purpose: "inspect"}
+	v := &visit{o: o, s: s, run: run, dir: dir, image: *s.image, purpose: "inspect", only: s.again}
 	err := v.failed(ctx, v.whole(ctx))
 	// Also when the run is stopped: it has a moment for that.
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
 	errs := append([]error{err}, v.leave(after)...)
-	if bad := (*badError)(nil); errors.As(err, &bad) {
+	if bad := (*badError)(nil); errors.As(err, &bad) && !s.again {
 		run.Note("removing image %s", s.image.ID)
 		if e := o.Client.RemoveImage(after, *s.image); e != nil {
 			errs = append(errs, &pipeline.LeftBehindError{What: "image " + s.image.ID, Err: e})

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
@@ -54,6 +55,13 @@ func repository(t *testing.T) string {
 	}
 	commit(t, dir, "first")
 	return dir
+}
+
+// signing makes a key at first use.
+func signing(t *testing.T) config.Signing {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "key.pem")
+	return config.Signing{Key: key, Trusted: []string{key + ".pub"}, Make: true}
 }
 
 func commit(t *testing.T, dir, message string) {

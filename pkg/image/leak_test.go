@@ -97,7 +97,7 @@ func newContainers(t *testing.T) *containers {
 		Name: "bench", Account: lab.Account, Region: "eu-west-1", Endpoint: l.Endpoint(),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
 		SOCKS:       l.SOCKS(), From: []string{"192.0.2.1/32"}, State: filepath.Join(c.dir, ".chain"),
-		Poll: config.Poll{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond}, Factor: 10, PinFirst: true,
+		Poll: config.Poll{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond}, Factor: 10, PinFirst: true, Signing: signing(t),
 	}
 	cfg, err := c.target.AWS(ctx)
 	require.NoError(t, err)

@@ -72,7 +72,7 @@ func TestBakeForReal(t *testing.T) {
 		Name: "bench", Account: lab.Account, Region: "eu-west-1", Endpoint: l.Endpoint(),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
 		SOCKS:       l.SOCKS(), From: []string{"192.0.2.1/32"}, State: filepath.Join(dir, ".chain"),
-		Poll: config.Poll{Min: 100 * time.Millisecond, Max: time.Second}, Factor: 10, PinFirst: true,
+		Poll: config.Poll{Min: 100 * time.Millisecond, Max: time.Second}, Factor: 10, PinFirst: true, Signing: signing(t),
 	}
 	cfg, err := target.AWS(ctx)
 	require.NoError(t, err)

@@ -61,6 +61,13 @@ func write(ctx context.Context, o Options, s *State) (trail.Written, error) {
 		files[PackagesPath(o.Role, o.Target.Region)] = nil
 	}
 	maps.Copy(files, s.pins)
+	if !s.Result.Reused {
+		sealed, err := seal(ctx, o, s)
+		if err != nil {
+			return trail.Written{}, err
+		}
+		maps.Copy(files, sealed)
+	}
 	var sites []string
 	for _, p := range o.Places {
 		body, err := o.Trail.WithImage(ctx, p.Template(), s.Result.Image)

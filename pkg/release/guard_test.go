@@ -230,3 +230,16 @@ func TestStatusHistoryDiffAndSweep(t *testing.T) {
 	_, err = w.release(t)
 	require.NoError(t, err, "what is good was not swept")
 }
+
+func TestAnImageThatNobodyVouchesForIsNotEvenRehearsed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ami, _ := w.page(t, "Hello World")
+	require.NoError(t, w.chain(t).Compute.Tag(t.Context(), []string{ami}, map[string]string{image.TagCommit: "0000000"}))
+	_, err := w.release(t)
+	require.Error(t, err)
+	assert.Equal(t, report.Policy, report.Code(err))
+	assert.ErrorContains(t, err, "tag "+image.TagCommit+" of "+ami)
+	assert.Empty(t, w.stacks())
+	assert.Empty(t, w.recorded("RunInstances"))
+}

@@ -234,6 +234,20 @@ func (s *State) keyOf(ctx context.Context, id string) (string, error) {
 	return i.Tags[image.TagKey], nil
 }
 
+// vouch refuses an image that no trusted key has signed for, or that is not any
+// more what was signed.
+func vouch(ctx context.Context, run *pipeline.Run, s *State) error {
+	ami := s.Image
+	if s.Rehearsal.Candidate != nil {
+		ami = s.Rehearsal.Candidate.Image
+	}
+	story, err := image.Verify(ctx, s.imageOptions(), ami)
+	if err == nil {
+		run.Note("%s is signed: baked from commit %s, %d expectations met", ami, short(story.Commit), story.Examples)
+	}
+	return err
+}
+
 // imageOptions is a bake of this site's image.
 func (s *State) imageOptions() image.Options { return s.ImageOptions() }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
 	"github.com/build-deploy-chain/chain/pkg/report"
@@ -242,6 +243,13 @@ func (s *State) withdraw(ctx context.Context) error {
 
 // approve shows the plan, and asks where somebody has to say yes.
 func approve(ctx context.Context, run *pipeline.Run, s *State) error {
+	if s.Live != nil && s.Live.Image() != s.Rehearsal.Candidate.Image {
+		lines, err := image.Diff(ctx, s.imageOptions(), s.Live.Image(), s.Rehearsal.Candidate.Image)
+		if err != nil {
+			lines = []string{"what changes on the machines is not known: " + err.Error()}
+		}
+		s.Contents = lines
+	}
 	for _, l := range s.Plan() {
 		run.Note("%s", l)
 	}
@@ -283,6 +291,14 @@ func (s *State) Plan() []string {
 	}
 	out := []string{
 		fmt.Sprintf("release %d of %s in account %s, %s: %s -> %s", s.Number, s.Environment.Stack(), s.Target.Account, s.Target.Region, from, d.Image),
+	}
+	const most = 20
+	for i, l := range s.Contents {
+		if i == most {
+			out = append(out, fmt.Sprintf("and %d more: ./station.sh image:diff", len(s.Contents)-most))
+			break
+		}
+		out = append(out, "image "+l)
 	}
 	if s.Capacity != nil {
 		out = append(out, "first the capacity parameters: "+strings.Join(s.Capacity.Shape.Lines(), "; "))

@@ -62,6 +62,7 @@ type State struct {
 	Image     string // its image, "" until it is baked
 	Nothing   string // why there is nothing to do, or ""
 	Evidence  *trail.Evidence
+	Contents  []string // what changes on the machines, image against image
 	Number    int
 	Release   trail.Release
 	Proposal  *stack.Proposal
@@ -95,6 +96,7 @@ func Steps() []pipeline.Step[State] {
 				rehearse(rehearsal.Up()),
 			),
 			step{"write the image into the template", isBack, writeImage},
+			step{"check where the image comes from", somethingToDo, vouch},
 			step{"look for evidence", somethingToDo, evidence},
 		},
 		rehearse(rehearsal.Rehearse()),
@@ -103,6 +105,7 @@ func Steps() []pipeline.Step[State] {
 			step{"make way for the new stack", needsRoom, clearProduction},
 			step{"propose the change of production", toRelease, propose},
 			step{"approve the plan", toRelease, approve},
+			step{"check once more where the image comes from", toRelease, vouch},
 			step{"write down the intent", toRelease, intent},
 			step{"set the capacity to today's first", capacityDrifted, setCapacity},
 			step{"change production", toRelease, execute},

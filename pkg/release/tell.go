@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/stack"
 	"github.com/build-deploy-chain/chain/pkg/template"
@@ -252,4 +254,63 @@ func lines(a, b string) []string {
 		}
 	}
 	return out
+}
+
+// Images are production's image and the one of HEAD; "" is one that is not there.
+func (c *Chain) Images(ctx context.Context) (production, candidate string, err error) {
+	now, err := c.Account.Stack(c.Environment.Stack()).Read(ctx)
+	switch {
+	case errors.Is(err, stack.ErrAbsent):
+	case err != nil:
+		return "", "", explain(ctx, "read the stack", &State{Chain: c}, err)
+	default:
+		production = now.Image()
+	}
+	_, i, err := image.Current(ctx, c.ImageOptions())
+	if err != nil {
+		return production, "", explain(ctx, "look for the image", &State{Chain: c}, err)
+	}
+	if i != nil {
+		candidate = i.ID
+	}
+	return production, candidate, nil
+}
+
+// ImageDiff words what differs between two images. What is left out is
+// production's image, and the one of HEAD.
+func (c *Chain) ImageDiff(ctx context.Context, from, to string) ([]string, error) {
+	if from == "" || to == "" {
+		production, candidate, err := c.Images(ctx)
+		if err != nil {
+			return nil, err
+		}
+		from, to = cmp.Or(from, production), cmp.Or(to, candidate)
+	}
+	missing := ""
+	switch {
+	case from == "":
+		missing = "production runs no image yet"
+	case to == "":
+		missing = "the image of HEAD is not baked yet"
+	}
+	if missing != "" {
+		return nil, &report.Failure{Code: report.Usage, ID: "E-IMG-02", What: missing, State: "nothing was changed", Next: []string{"./station.sh bake", "./station.sh image:diff -from=AMI -to=AMI"}}
+	}
+	lines, err := image.Diff(ctx, c.ImageOptions(), from, to)
+	if err == nil && len(lines) == 0 {
+		lines = []string{"the same is on both"}
+	}
+	return append([]string{from + " -> " + to}, lines...), err
+}
+
+// ImageOr is the image that is named, else production's, else the one of HEAD.
+func (c *Chain) ImageOr(ctx context.Context, ami string) (string, error) {
+	if ami != "" {
+		return ami, nil
+	}
+	production, candidate, err := c.Images(ctx)
+	if err != nil || production+candidate != "" {
+		return cmp.Or(production, candidate), err
+	}
+	return "", &report.Failure{Code: report.Usage, ID: "E-IMG-02", What: "there is no image yet", State: "nothing was changed", Next: []string{"./station.sh bake"}}
 }

@@ -153,6 +153,7 @@ func (w *world) baked(t testing.TB, text string) (ami, key string) {
 		image.TagKey: r.Key, image.TagRole: "web", image.TagState: image.Good, image.TagCommit: head, image.TagExpires: image.Never,
 	})
 	require.NoError(t, err)
+	require.NoError(t, image.Attest(ctx, w.chain(t).ImageOptions(), ami, r, image.Inventory{Packages: []image.Package{{Name: "apache2", Version: text}}}))
 	return ami, r.Key
 }
 
