@@ -149,11 +149,11 @@ func TestADeveloperOnVagrant(t *testing.T) {
 		assert.Contains(t, d.page(), "Hello World, edited")
 	})
 	t.Run("a spec that fails", func(t *testing.T) {
-		d.edit(specFile, "Hello World", "Good Bye")
+		d.edit(specFile, "include 'Hello World'", "include 'Good Bye'")
 		out, err := d.vagrant("provision")
 		require.Error(t, err)
 		assert.Contains(t, out, "is not what serverspec/spec/web expects")
-		d.edit(specFile, "Good Bye", "Hello World")
+		d.edit(specFile, "include 'Good Bye'", "include 'Hello World'")
 	})
 	t.Run("a syntax error", func(t *testing.T) {
 		d.edit("puppet/site-modules/profile/manifests/web.pp", "include apache", "include apache {")
