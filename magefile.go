@@ -112,6 +112,17 @@ func (Image) Diff(ctx context.Context, from, to *string) error {
 	})
 }
 
+// Prune tells which images nothing needs, and what needs the others; -delete removes the former.
+func (Image) Prune(ctx context.Context, delete *bool) error {
+	return run(ctx, "image:prune", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		return c.Prune(ctx, delete != nil && *delete, func(l string) { r.Print("%s", l) })
+	})
+}
+
 // Inspect starts a machine of an image and looks for what must not be on it.
 func (Image) Inspect(ctx context.Context, ami string) error {
 	return run(ctx, "image:inspect", func(ctx context.Context, r *report.Report) error {

@@ -44,6 +44,7 @@ type Bake struct {
 	Name         string // name of the base image, with wildcards
 	InstanceType string
 	User         string // login of the base image
+	Keep         int    // how many releases of each environment stay deployable
 }
 
 // Signing is which key says where images come from, and whose word counts.

@@ -34,7 +34,7 @@ var (
 func (r *reader) config(c *Config, text []byte) {
 	c.Target = "lab"
 	c.Trail = Trail{Remote: "origin", Branch: "chain-trail"}
-	c.Bake = Bake{Owner: "136693071363", Name: "debian-12-amd64-*", InstanceType: "t3.small", User: "admin"}
+	c.Bake = Bake{Owner: "136693071363", Name: "debian-12-amd64-*", InstanceType: "t3.small", User: "admin", Keep: 5}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		// The parser stops at the first such fault.
@@ -71,6 +71,7 @@ func (r *reader) config(c *Config, text []byte) {
 		m.text("name", &c.Bake.Name, notEmpty)
 		m.text("instance_type", &c.Bake.InstanceType, like(typeName, "an instance type"))
 		m.text("user", &c.Bake.User, notEmpty)
+		m.number("keep", &c.Bake.Keep, 1, 1000, false)
 		m.rest()
 	}
 	if m := top.child("signing", false); m != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,6 +188,9 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	if err := fits(ctx, o, s.Result.Recipe.Base); err != nil {
 		return err
 	}
+	if err := expected(o, s.Result.Recipe); err != nil {
+		return err
+	}
 	s.dir = filepath.Join(o.Target.State, "bake", s.Result.Recipe.Key[:12], o.Run)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory of the logs: %w", err)
@@ -195,6 +199,24 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	s.tree = filepath.Join(s.dir, "tree")
 	run.Defer("the copy of the recipe", func(context.Context) error { return os.RemoveAll(s.tree) })
 	return o.Clone.Export(ctx, s.Result.Recipe.Commit, s.tree, RecipePaths...)
+}
+
+// expected refuses a recipe that expects nothing of its role: it proves nothing.
+func expected(o Options, r Recipe) error {
+	dir := "serverspec/spec/" + o.Role + "/"
+	if o.Role == ToolsRole || slices.ContainsFunc(slices.Collect(maps.Keys(r.Files)), func(path string) bool {
+		return strings.HasPrefix(path, dir) && strings.HasSuffix(path, "_spec.rb")
+	}) {
+		return nil
+	}
+	return noExamples(dir)
+}
+
+func noExamples(dir string) error {
+	return &report.Failure{
+		Code: report.Usage, ID: "E-BAKE-13", What: "nothing is expected of the machine: " + dir + " has no example", State: "nothing was made",
+		Next: []string{"write " + dir + "NAME_spec.rb and commit"},
+	}
 }
 
 // await takes the lock of a recipe, after whoever bakes it right now. Patience
@@ -328,7 +350,7 @@ func tags(o Options, s *State, purpose string) compute.Tags {
 	r := s.Result.Recipe
 	t := compute.Tags{
 		TagKey: r.Key, TagRole: o.Role, TagRun: o.Run, TagPurpose: purpose,
-		TagExpires: o.Clock.Now().Add(lifetime).UTC().Format(time.RFC3339),
+		TagExpires: o.Clock.Now().Add(Lifetime).UTC().Format(time.RFC3339),
 		TagCommit:  r.Commit, TagBase: r.Base.ID, TagPuppet: r.Tools["puppet"], TagServerspec: r.Tools["serverspec"],
 	}
 	if s.tools.packer != "" {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/compute/machines"
 	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab"
@@ -36,6 +37,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/stack"
 	"github.com/build-deploy-chain/chain/pkg/template"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
@@ -166,6 +168,20 @@ func (b *bench) onlyLeft(images ...string) {
 	assert.Empty(b.t, locks)
 }
 
+// account is what the chain sees of CloudFormation and Auto Scaling.
+func (b *bench) account() *stack.Account {
+	b.t.Helper()
+	cfg, err := b.target.AWS(b.t.Context())
+	require.NoError(b.t, err)
+	return stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(b.client), Poll: b.target.Poll, Factor: b.target.Factor})
+}
+
+func (b *bench) protectWithCooldown(ami string) {
+	b.t.Helper()
+	_, err := b.tools.api.EnableImageDeregistrationProtection(b.t.Context(), &ec2.EnableImageDeregistrationProtectionInput{ImageId: aws.String(ami), WithCooldown: aws.Bool(true)})
+	require.NoError(b.t, err)
+}
+
 // inTemplate is the image that the trail's template names.
 func (b *bench) inTemplate() string {
 	b.t.Helper()
@@ -182,15 +198,16 @@ type tools struct {
 	bench *bench
 	api   *ec2.Client
 
-	builds   int
-	refuse   string        // what the provisioning says, if it fails
-	page     string        // "" is the good one
-	failing  []string      // expectations that the finished image does not meet
-	stop     string        // "builder", "image": Packer ends there and leaves everything
-	hold     chan struct{} // Packer waits for it, or for the end of its context
-	held     chan struct{}
-	commands []string
-	stages   []string // of each build: what it started from, and the stage
+	builds    int
+	refuse    string        // what the provisioning says, if it fails
+	page      string        // "" is the good one
+	elsewhere bool          // what rspec finds is of the contract only
+	failing   []string      // expectations that the finished image does not meet
+	stop      string        // "builder", "image": Packer ends there and leaves everything
+	hold      chan struct{} // Packer waits for it, or for the end of its context
+	held      chan struct{}
+	commands  []string
+	stages    []string // of each build: what it started from, and the stage
 }
 
 func (x *tools) Run(ctx context.Context, c command.Cmd) ([]byte, error) {
@@ -322,6 +339,9 @@ func (x *tools) until(done func() bool) {
 
 func (x *tools) rspec(c command.Cmd) error {
 	t := x.bench.t
+	if x.stop == "inspection" {
+		panic("killed")
+	}
 	env := map[string]string{}
 	for _, kv := range c.Env {
 		k, v, _ := strings.Cut(kv, "=")
@@ -354,7 +374,11 @@ func (x *tools) rspec(c command.Cmd) error {
 		if f != "" {
 			status = "failed"
 		}
-		list = append(list, fmt.Sprintf(`{"full_description":%q,"status":%q,"file_path":"./spec/web/page_spec.rb","line_number":7}`, f, status))
+		dir := "web"
+		if x.elsewhere {
+			dir = "image_contract"
+		}
+		list = append(list, fmt.Sprintf(`{"full_description":%q,"status":%q,"file_path":"./spec/%s/page_spec.rb","line_number":7}`, f, status, dir))
 	}
 	for i, a := range c.Args {
 		if a == "--out" {
@@ -552,7 +576,7 @@ func TestWhatIsBadIsNotKept(t *testing.T) {
 }
 
 func TestAKilledBakeGoesOn(t *testing.T) {
-	for _, where := range []string{"builder", "image"} {
+	for _, where := range []string{"builder", "image", "inspection"} {
 		t.Run(where, func(t *testing.T) {
 			b := newBench(t)
 			b.tools.stop = where
@@ -560,7 +584,7 @@ func TestAKilledBakeGoesOn(t *testing.T) {
 			b.tools.stop = ""
 			r, err := b.bake(b.options())
 			require.NoError(t, err)
-			assert.Equal(t, where == "image", r.Adopted)
+			assert.Equal(t, where != "builder", r.Adopted)
 			if r.Adopted {
 				assert.Equal(t, 1, b.tools.builds, "the finished image is used")
 			}
@@ -568,6 +592,41 @@ func TestAKilledBakeGoesOn(t *testing.T) {
 			b.onlyLeft(r.Image)
 		})
 	}
+}
+
+func TestAMachineThatLetsNobodyIn(t *testing.T) {
+	b := newBench(t)
+	b.target.SOCKS = b.lab.SOCKS() // no SSH behind it
+	o := b.options()
+	o.Deadline = time.Second
+	_, err := b.bake(o)
+	f := failure(t, err)
+	assert.Equal(t, "E-BAKE-11", f.ID)
+	assert.ErrorContains(t, err, "nobody can log in")
+	b.onlyLeft()
+	assert.Equal(t, template.NotBaked, b.inTemplate())
+}
+
+func TestARecipeThatExpectsNothing(t *testing.T) {
+	b := newBench(t)
+	git(t, b.dir, "mv", "serverspec/spec/web/page_spec.rb", "serverspec/spec/web/page.rb")
+	commit(t, b.dir, "no examples")
+	_, err := b.bake(b.options())
+	f := failure(t, err)
+	assert.Equal(t, "E-BAKE-13", f.ID)
+	assert.Equal(t, report.Usage, f.ExitStatus())
+	b.onlyLeft()
+	assert.Zero(t, b.tools.builds)
+
+	// A file that has none is found by its results.
+	git(t, b.dir, "mv", "serverspec/spec/web/page.rb", "serverspec/spec/web/page_spec.rb")
+	commit(t, b.dir, "an empty one")
+	b.tools.elsewhere = true
+	_, err = b.bake(b.options())
+	assert.Equal(t, "E-BAKE-11", failure(t, err).ID)
+	assert.ErrorContains(t, err, "serverspec/spec/web has no example")
+	b.onlyLeft()
+	assert.Equal(t, template.NotBaked, b.inTemplate())
 }
 
 func TestAStoppedBakeTidiesUp(t *testing.T) {

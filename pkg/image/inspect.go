@@ -421,8 +421,8 @@ func (v *visit) specs(ctx context.Context) error {
 		return fmt.Errorf("run the specs from outside: %w", err)
 	case readErr != nil:
 		return readErr
-	case got.count == 0:
-		return &badError{what: "the specs look at nothing"}
+	case got.of["spec/"+v.o.Role] == 0:
+		return &badError{what: "serverspec/spec/" + v.o.Role + " has no example: an image that nothing is expected of proves nothing"}
 	}
 	v.s.Result.Examples = got.count
 	v.s.Result.Phases = append(v.s.Result.Phases, Phase{"Serverspec from outside", v.o.Clock.Now().Sub(began)})
@@ -433,6 +433,7 @@ func (v *visit) specs(ctx context.Context) error {
 // examples is what rspec found.
 type examples struct {
 	count  int
+	of     map[string]int // by directory: "spec/web"
 	failed []string
 }
 
@@ -456,8 +457,11 @@ func readExamples(path string) (examples, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return examples{}, fmt.Errorf("read what the specs found: %w", err)
 	}
-	e := examples{count: len(r.Examples)}
+	e := examples{count: len(r.Examples), of: map[string]int{}}
 	for _, x := range r.Examples {
+		if dir := strings.Split(strings.TrimPrefix(x.File, "./"), "/"); len(dir) > 2 {
+			e.of[dir[0]+"/"+dir[1]]++
+		}
 		if x.Status != "passed" {
 			e.failed = append(e.failed, fmt.Sprintf("%s (%s:%d)", strings.Join(strings.Fields(x.Description), " "), strings.TrimPrefix(x.File, "./"), x.Line))
 		}

@@ -248,6 +248,17 @@ func vouch(ctx context.Context, run *pipeline.Run, s *State) error {
 	return err
 }
 
+// protect keeps what is released from being deregistered by mistake; image:prune
+// takes that away again.
+func protect(ctx context.Context, run *pipeline.Run, s *State) error {
+	ami := s.Rehearsal.Candidate.Image
+	if err := s.Compute.Protect(ctx, ami); err != nil {
+		return err
+	}
+	run.Note("%s cannot be deregistered by mistake", ami)
+	return nil
+}
+
 // imageOptions is a bake of this site's image.
 func (s *State) imageOptions() image.Options { return s.ImageOptions() }
 

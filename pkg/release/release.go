@@ -108,6 +108,7 @@ func Steps() []pipeline.Step[State] {
 			step{"check once more where the image comes from", toRelease, vouch},
 			step{"write down the intent", toRelease, intent},
 			step{"set the capacity to today's first", capacityDrifted, setCapacity},
+			step{"protect the image from being deregistered", toRelease, protect},
 			step{"change production", toRelease, execute},
 			step{"follow it", toRelease, follow},
 			step{"check production", toRelease, check},

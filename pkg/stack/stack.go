@@ -125,6 +125,8 @@ type Summary struct {
 	Created   time.Time
 	Updated   time.Time
 	Protected bool
+	// Parameters are the values, those that were resolved beside what was given.
+	Parameters []string
 }
 
 // ErrAbsent says that there is no such stack.
@@ -156,8 +158,16 @@ func (a *Account) List(ctx context.Context, prefix string) ([]Summary, error) {
 }
 
 func summary(s types.Stack) Summary {
+	var values []string
+	for _, p := range s.Parameters {
+		values = append(values, aws.ToString(p.ParameterValue))
+		if p.ResolvedValue != nil {
+			values = append(values, *p.ResolvedValue)
+		}
+	}
 	return Summary{
-		Name: aws.ToString(s.StackName), ID: aws.ToString(s.StackId), Status: string(s.StackStatus), Tags: tags(s.Tags),
+		Parameters: values,
+		Name:       aws.ToString(s.StackName), ID: aws.ToString(s.StackId), Status: string(s.StackStatus), Tags: tags(s.Tags),
 		Created: aws.ToTime(s.CreationTime), Updated: aws.ToTime(s.LastUpdatedTime), Protected: aws.ToBool(s.EnableTerminationProtection),
 	}
 }

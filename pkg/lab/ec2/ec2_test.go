@@ -208,6 +208,12 @@ func TestBake(t *testing.T) {
 	assert.Equal(t, "OperationNotPermitted", code(err))
 	_, err = c.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: img.ImageId})
 	require.NoError(t, err)
+	shown := func() string {
+		out, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*img.ImageId}})
+		require.NoError(t, err)
+		return *out.Images[0].DeregistrationProtection
+	}
+	assert.Equal(t, "disabled", shown())
 	gone, err := c.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: img.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)})
 	require.NoError(t, err)
 	require.Len(t, gone.DeleteSnapshotResults, 1)

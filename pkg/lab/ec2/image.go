@@ -251,7 +251,7 @@ func DeregisterImage(tx *core.Tx, in *DeregisterImageInput) (*DeregisterImageOut
 	if err != nil {
 		return nil, err
 	}
-	if img.DeregistrationGuard {
+	if guard(tx, img) != "disabled" {
 		return nil, wire.Errorf("OperationNotPermitted", "The image '%s' has deregistration protection enabled. Disable it and try again.", img.ID)
 	}
 	delete(tx.Region.Images, img.ID)
@@ -344,10 +344,7 @@ func showImage(tx *core.Tx, img *state.Image) Image {
 		out.DeprecationTime = wire.Time(img.DeprecateAt)
 	}
 	if img.Owner == tx.World.Account {
-		out.DeregistrationProtection = "disabled"
-		if img.DeregistrationGuard {
-			out.DeregistrationProtection = "enabled-without-cooldown"
-		}
+		out.DeregistrationProtection = guard(tx, img)
 	}
 	if img.StateReason != "" {
 		code, text, _ := strings.Cut(img.StateReason, ": ")
@@ -472,25 +469,44 @@ func DisableImageDeprecation(tx *core.Tx, in *ImageIdInput) (*Done, error) {
 
 // EnableImageDeregistrationProtection guards an image.
 func EnableImageDeregistrationProtection(tx *core.Tx, in *ImageIdInput) (*GuardOutput, error) {
-	return guardImage(tx, in, true)
+	img, err := findOwnImage(tx, in.ImageId)
+	if err != nil {
+		return nil, err
+	}
+	img.DeregistrationGuard, img.GuardCooldown, img.GuardUntil = true, yes(in.WithCooldown), time.Time{}
+	tx.Changed()
+	return &GuardOutput{Return: guard(tx, img)}, nil
 }
 
-// DisableImageDeregistrationProtection lets it go.
+// cooldown is how long an image with a cool-down is guarded after its protection
+// was taken away.
+const cooldown = 24 * time.Hour
+
+// DisableImageDeregistrationProtection lets it go, a day later if it was asked for so.
 func DisableImageDeregistrationProtection(tx *core.Tx, in *ImageIdInput) (*GuardOutput, error) {
-	return guardImage(tx, in, false)
+	img, err := findOwnImage(tx, in.ImageId)
+	if err != nil {
+		return nil, err
+	}
+	if img.DeregistrationGuard && img.GuardCooldown {
+		img.GuardUntil = tx.After(cooldown)
+	}
+	img.DeregistrationGuard, img.GuardCooldown = false, false
+	tx.Changed()
+	return &GuardOutput{Return: guard(tx, img)}, nil
 }
 
 // GuardOutput answers the two actions about deregistration protection.
 type GuardOutput struct{ Return string }
 
-func guardImage(tx *core.Tx, in *ImageIdInput, on bool) (*GuardOutput, error) {
-	img, err := findOwnImage(tx, in.ImageId)
-	if err != nil {
-		return nil, err
+func guard(tx *core.Tx, img *state.Image) string {
+	switch {
+	case img.DeregistrationGuard && img.GuardCooldown:
+		return "enabled-with-cooldown"
+	case img.DeregistrationGuard:
+		return "enabled-without-cooldown"
+	case img.GuardUntil.After(tx.Now):
+		return "disabled-with-cooldown"
 	}
-	img.DeregistrationGuard = on
-	if on {
-		return &GuardOutput{Return: "enabled-without-cooldown"}, nil
-	}
-	return &GuardOutput{Return: "disabled"}, nil
+	return "disabled"
 }

@@ -22,6 +22,8 @@ type Image struct {
 	Created               time.Time
 	DeprecateAt           time.Time
 	DeregistrationGuard   bool
+	GuardCooldown         bool
+	GuardUntil            time.Time // end of the cool-down
 	Encrypted             bool
 	Tags                  Tags
 	Ref                   string
