@@ -45,8 +45,8 @@ const (
 	Never    = "never"
 )
 
-// lifetime is when what a bake made may be swept, unless it turned out good.
-const lifetime = 4 * time.Hour
+// Lifetime is when what a bake made may be swept, unless it turned out good.
+const Lifetime = 4 * time.Hour
 
 // Options of a bake.
 type Options struct {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/stack"
@@ -28,6 +29,7 @@ type Options struct {
 	Trail   *trail.Trail
 	Sites   []string
 	Run     string // id of this run
+	Clock   clock.Clock
 }
 
 // An Item is one thing left over.
@@ -55,9 +57,12 @@ func Find(ctx context.Context, o Options) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
 	f := finder{o, locks}
 	var out []Item
-	for _, find := range []func(context.Context) ([]Item, error){f.stacks, f.machines, f.images, f.snapshots, f.keys, f.groups} {
+	for _, find := range []func(context.Context) ([]Item, error){f.stacks, f.machines, f.images, f.snapshots, f.volumes, f.keys, f.groups} {
 		items, err := find(ctx)
 		if err != nil {
 			return out, err
@@ -92,11 +97,20 @@ func (f finder) dead(t compute.Tags) bool {
 	return !held
 }
 
-func when(t time.Time) string {
+func (f finder) when(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format("2006-01-02 15:04 MST")
+	return t.UTC().Format("2006-01-02 15:04 MST") + ", " + image.Age(f.Clock.Now(), t)
+}
+
+// begun is when the run that tagged something began it, as its expiry tells.
+func begun(t compute.Tags) time.Time {
+	at, err := time.Parse(time.RFC3339, t[image.TagExpires])
+	if err != nil {
+		return time.Time{}
+	}
+	return at.Add(-image.Lifetime)
 }
 
 func (f finder) stacks(ctx context.Context) ([]Item, error) {
@@ -117,7 +131,7 @@ func (f finder) stacks(ctx context.Context) ([]Item, error) {
 			if s.Tags["chain:site"] != site || s.Tags["chain:environment"] != "test" || s.Protected {
 				continue
 			}
-			out = append(out, Item{"stack", s.Name, "a test stack, " + s.Status, when(s.Created), func(ctx context.Context) error {
+			out = append(out, Item{"stack", s.Name, "a test stack, " + s.Status, f.when(s.Created), func(ctx context.Context) error {
 				return f.Account.Stack(s.Name).Delete(ctx, "sweep-"+f.Run)
 			}})
 		}
@@ -133,7 +147,7 @@ func (f finder) machines(ctx context.Context) ([]Item, error) {
 	var out []Item
 	for _, m := range list {
 		if !m.Gone() && f.dead(m.Tags) {
-			out = append(out, Item{"machine", m.ID, "a machine of a " + m.Tags[image.TagPurpose], when(m.Launched), func(ctx context.Context) error {
+			out = append(out, Item{"machine", m.ID, "a machine of a " + m.Tags[image.TagPurpose], f.when(m.Launched), func(ctx context.Context) error {
 				return f.Compute.Terminate(ctx, m.ID)
 			}})
 		}
@@ -154,7 +168,7 @@ func (f finder) images(ctx context.Context) ([]Item, error) {
 	var out []Item
 	for _, i := range list {
 		if f.unproven(i.Tags) {
-			out = append(out, Item{"image", i.ID, "never proven, " + i.State, when(i.Created), func(ctx context.Context) error {
+			out = append(out, Item{"image", i.ID, "never proven, " + i.State, f.when(i.Created), func(ctx context.Context) error {
 				return f.Compute.RemoveImage(ctx, i)
 			}})
 		}
@@ -175,8 +189,25 @@ func (f finder) snapshots(ctx context.Context) ([]Item, error) {
 	for _, s := range list {
 		used := slices.ContainsFunc(images, func(i compute.Image) bool { return slices.Contains(i.Snapshots, s.ID) })
 		if !used && f.unproven(s.Tags) {
-			out = append(out, Item{"snapshot", s.ID, "of no image", when(s.Started), func(ctx context.Context) error {
+			out = append(out, Item{"snapshot", s.ID, "of no image", f.when(s.Started), func(ctx context.Context) error {
 				return f.Compute.RemoveSnapshot(ctx, s.ID)
+			}})
+		}
+	}
+	return out, nil
+}
+
+func (f finder) volumes(ctx context.Context) ([]Item, error) {
+	list, err := f.Compute.Volumes(ctx, compute.Tags{image.TagPurpose: "*"})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, v := range list {
+		// One that a machine has goes with the machine.
+		if v.State == "available" && f.dead(v.Tags) {
+			out = append(out, Item{"volume", v.ID, "of a " + v.Tags[image.TagPurpose] + ", of no machine any more", f.when(v.Created), func(ctx context.Context) error {
+				return f.Compute.DeleteVolume(ctx, v.ID)
 			}})
 		}
 	}
@@ -191,7 +222,7 @@ func (f finder) keys(ctx context.Context) ([]Item, error) {
 	var out []Item
 	for _, k := range list {
 		if f.dead(k.Tags) {
-			out = append(out, Item{"key pair", k.Name, "of a " + k.Tags[image.TagPurpose], "", func(ctx context.Context) error {
+			out = append(out, Item{"key pair", k.Name, "of a " + k.Tags[image.TagPurpose], f.when(begun(k.Tags)), func(ctx context.Context) error {
 				return f.Compute.DeleteKeyPair(ctx, k.Name)
 			}})
 		}
@@ -207,7 +238,7 @@ func (f finder) groups(ctx context.Context) ([]Item, error) {
 	var out []Item
 	for _, g := range list {
 		if f.dead(g.Tags) {
-			out = append(out, Item{"security group", g.ID, "of a " + g.Tags[image.TagPurpose], "", func(ctx context.Context) error {
+			out = append(out, Item{"security group", g.ID, "of a " + g.Tags[image.TagPurpose], f.when(begun(g.Tags)), func(ctx context.Context) error {
 				return f.Compute.DeleteGroup(ctx, g.ID)
 			}})
 		}
