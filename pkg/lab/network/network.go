@@ -12,6 +12,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,15 @@ import (
 
 // Client is the source address of everybody who does not state another one.
 const Client = "192.0.2.1"
+
+// idleTimeout is how long a connection by way of a load balancer may carry
+// nothing, as AWS states it. AWS then resets it at the next packet, the lab at once.
+// How long an answer takes is work and no wait, so it is never shorter than a
+// busy machine may need for one.
+const (
+	idleTimeout  = 350 * time.Second
+	shortestIdle = 20 * time.Second
+)
 
 // connectTimeout is how long a machine has to take a connection.
 const connectTimeout = 10 * time.Second
@@ -49,6 +59,7 @@ func (n *Network) Name() string { return "network" }
 type link struct {
 	path  path
 	since time.Time
+	last  atomic.Int64 // when something went over it, in nanoseconds
 	conn  net.Conn
 }
 
@@ -57,7 +68,11 @@ func (n *Network) Step(tx *core.Tx) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for l := range n.open {
-		if l.path.region == tx.Region.Name && elb.Severed(tx, l.path.listener, l.path.backend, l.since) {
+		if l.path.region != tx.Region.Name {
+			continue
+		}
+		idle := tx.Due(time.Unix(0, l.last.Load()).Add(max(tx.Scale(idleTimeout), shortestIdle)))
+		if idle || elb.Severed(tx, l.path.listener, l.path.backend, l.since) {
 			delete(n.open, l)
 			_ = l.conn.Close()
 		}
@@ -129,20 +144,34 @@ func (n *Network) connect(ctx context.Context, client, host string, port int) (n
 // track remembers a connection until it is closed.
 func (n *Network) track(conn net.Conn, p path, since time.Time) net.Conn {
 	l := &link{path: p, since: since, conn: conn}
+	l.last.Store(since.UnixNano())
 	n.mu.Lock()
 	n.open[l] = true
 	n.mu.Unlock()
-	return &tracked{Conn: conn, forget: func() {
+	return &tracked{Conn: conn, used: func() { l.last.Store(n.core.Now().UnixNano()) }, forget: func() {
 		n.mu.Lock()
 		delete(n.open, l)
 		n.mu.Unlock()
 	}}
 }
 
-// tracked is a connection that tells when it is closed.
+// tracked is a connection that tells when it is used and closed.
 type tracked struct {
 	net.Conn
+	used   func()
 	forget func()
+}
+
+func (t *tracked) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	t.used()
+	return n, err
+}
+
+func (t *tracked) Write(b []byte) (int, error) {
+	n, err := t.Conn.Write(b)
+	t.used()
+	return n, err
 }
 
 func (t *tracked) Close() error {

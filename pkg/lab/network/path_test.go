@@ -349,16 +349,21 @@ func TestConnectionsLiveUntilTheBalancerEndsThem(t *testing.T) {
 		n, err := c.Read(b)
 		return err == nil && n > 0
 	}
-	kept, cut := open(), open()
+	kept := open()
 	require.True(t, alive(kept))
 	w.Do(func(tx *core.Tx) {
 		labtest.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
 	})
-	w.Run(400 * time.Second)
+	w.Run(200 * time.Second)
+	assert.True(t, alive(kept))
+	w.Run(200 * time.Second)
 	assert.True(t, alive(kept), "without connection termination it lives on after the delay")
+	w.Run(400 * time.Second)
+	assert.False(t, alive(kept), "it carried nothing for too long")
 
 	w.Register(ids...)
 	w.Run(80 * time.Second)
+	cut := open()
 	w.Do(func(tx *core.Tx) {
 		tx.Region.TargetGroups[w.Targets].Attributes["deregistration_delay.connection_termination.enabled"] = "true"
 		labtest.Must(elb.DeregisterTargets(tx, &elb.DeregisterTargetsInput{TargetGroupArn: w.Targets, Targets: []elb.TargetDescription{{Id: ids[0]}}}))
