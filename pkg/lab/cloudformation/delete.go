@@ -105,7 +105,7 @@ func removed(r *state.StackResource) bool {
 
 // removeOne takes one resource a step further, and says whether that changed anything.
 func (e *engine) removeOne(r *state.StackResource, fresh bool) bool {
-	h := handlers[r.Type]
+	h := handlerOf(r.Type)
 	end := func(status, reason string) bool {
 		r.Work.Phase = "done"
 		if status == "DELETE_FAILED" {

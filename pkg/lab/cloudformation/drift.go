@@ -40,7 +40,7 @@ func DetectStackDrift(tx *core.Tx, in *DetectStackDriftInput) (*DetectStackDrift
 }
 
 func (e *engine) drift(res *state.StackResource) *state.ResourceDrift {
-	h := handlers[res.Type]
+	h := handlerOf(res.Type)
 	out := &state.ResourceDrift{Status: "NOT_CHECKED", Checked: e.tx.Now}
 	if h.live == nil {
 		return out

@@ -8,6 +8,7 @@ import (
 
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation/schema"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/sns"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
@@ -105,6 +106,35 @@ func (e *engine) event(ev *state.StackEvent) {
 	ev.Time, ev.Token, ev.Operation = e.tx.Now, e.op.Token, e.op.ID
 	e.st.Events = append(e.st.Events, ev)
 	e.tx.Changed()
+	if e.st.Model != nil {
+		for _, topic := range e.st.Model.NotificationARNs {
+			e.notify(topic, ev)
+		}
+	}
+}
+
+// notify sends an event to a topic of the stack, in CloudFormation's own form.
+func (e *engine) notify(topic string, ev *state.StackEvent) {
+	var text strings.Builder
+	for _, l := range [][2]string{
+		{"StackId", e.st.ID},
+		{"Timestamp", ev.Time.Format("2006-01-02T15:04:05.000Z")},
+		{"EventId", ev.ID},
+		{"LogicalResourceId", ev.LogicalID},
+		{"Namespace", e.tx.World.Account},
+		{"PhysicalResourceId", ev.PhysicalID},
+		{"ResourceProperties", ev.Properties},
+		{"ResourceStatus", ev.Status},
+		{"ResourceStatusReason", ev.Reason},
+		{"ResourceType", ev.Type},
+		{"StackName", e.st.Name},
+		{"ClientRequestToken", ev.Token},
+	} {
+		text.WriteString(l[0] + "='" + l[1] + "'\n")
+	}
+	if _, err := sns.Publish(e.tx, &sns.PublishInput{TopicArn: topic, Subject: "AWS CloudFormation Notification", Message: text.String()}); err != nil {
+		e.tx.Log().Warn("notify a topic", "stack", e.st.Name, "topic", topic, "error", err)
+	}
 }
 
 // finish ends the operation.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation/schema"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
 
@@ -233,7 +232,7 @@ func (t *template) buildResources(m map[string]any) error {
 		if !ok {
 			return badFormat("[/Resources/%s] Every Resources object must contain a Type member.", id)
 		}
-		if schema.Lookup(r.Type) == nil || handlers[r.Type] == nil {
+		if handlerOf(r.Type) == nil {
 			unknown = append(unknown, r.Type)
 			continue
 		}

@@ -141,7 +141,7 @@ func (e *engine) make(def *resource, res *state.StackResource, kind *schema.Type
 		e.fail(res, text)
 		return
 	}
-	id, err := handlers[res.Type].create(e.tx, e.call(res, nil))
+	id, err := handlerOf(res.Type).create(e.tx, e.call(res, nil))
 	if id != "" {
 		res.PhysicalID = id
 	}
@@ -152,7 +152,7 @@ func (e *engine) make(def *resource, res *state.StackResource, kind *schema.Type
 	e.tell(res, status, "Resource creation Initiated")
 	res.Work.Phase = "begun"
 	res.Work.Deadline = e.tx.After(stabilise)
-	if p, ok := e.creationPolicy(def, res); ok && handlers[res.Type].signals {
+	if p, ok := e.creationPolicy(def, res); ok && handlerOf(res.Type).signals {
 		res.Work.Phase = "signals"
 		res.Work.Deadline = e.tx.After(p.timeout)
 	}
@@ -177,7 +177,7 @@ func (e *engine) update(res *state.StackResource, kind *schema.Type, v state.Res
 func (e *engine) change(res *state.StackResource, c *call, work bool) {
 	res.Work.Phase = "begun"
 	res.Work.Deadline = e.tx.After(stabilise)
-	h := handlers[res.Type]
+	h := handlerOf(res.Type)
 	if !work {
 		res.Work.Data = map[string]string{"idle": "true"}
 		return
@@ -213,7 +213,7 @@ func (e *engine) poll(def *resource, res *state.StackResource) bool {
 	if res.Work.Phase == "signals" {
 		return e.awaitCreation(def, res)
 	}
-	h := handlers[res.Type]
+	h := handlerOf(res.Type)
 	if h.stable == nil || res.Work.Data["idle"] != "" {
 		e.complete(res)
 		return true
@@ -238,7 +238,7 @@ func (e *engine) complete(res *state.StackResource) {
 	// A rollback leaves the attributes as they were: the versions it made obsolete do not count.
 	if res.Work.Action != "restore" {
 		res.Attributes = nil
-		if h := handlers[res.Type]; h.attributes != nil {
+		if h := handlerOf(res.Type); h.attributes != nil {
 			res.Attributes = h.attributes(e.tx, e.call(res, nil))
 		}
 	}

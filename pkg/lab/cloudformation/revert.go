@@ -30,7 +30,7 @@ func drifts(tx *core.Tx, st *state.Stack) map[string]*drift {
 	e := &engine{tx: tx, st: st, op: &state.StackOperation{}}
 	out := map[string]*drift{}
 	for id, res := range st.Resources {
-		h := handlers[res.Type]
+		h := handlerOf(res.Type)
 		if h == nil || res.PhysicalID == "" {
 			continue
 		}

@@ -30,7 +30,7 @@ func SignalResource(tx *core.Tx, in *SignalResourceInput) (*SignalResourceOutput
 	if res == nil {
 		return nil, invalid("Resource %s does not exist for stack %s", in.LogicalResourceId, st.Name)
 	}
-	if h := handlers[res.Type]; h == nil || !h.signals {
+	if h := handlerOf(res.Type); h == nil || !h.signals {
 		return nil, invalid("Resource %s is of type %s and cannot be signaled", in.LogicalResourceId, res.Type)
 	}
 	if w := res.Work; w == nil || w.Phase != "begun" && w.Phase != "signals" {

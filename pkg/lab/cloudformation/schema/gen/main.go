@@ -5,7 +5,8 @@
 //	pip download --no-deps --dest /tmp cfn-lint==1.51.0
 //	go run ./pkg/lab/cloudformation/schema/gen -wheel /tmp/cfn_lint-1.51.0-py3-none-any.whl -out pkg/lab/cloudformation/schema/types.json
 //
-// A resource type is added by a line in types and a run of this program.
+// A resource type is added by a line in types and a run of this program. If it
+// does something, it has a handler, too; else it is only kept.
 package main
 
 import (
@@ -48,8 +49,13 @@ var types = []string{
 	"AWS::ElasticLoadBalancingV2::LoadBalancer",
 	"AWS::ElasticLoadBalancingV2::TargetGroup",
 	"AWS::IAM::InstanceProfile",
+	"AWS::IAM::ManagedPolicy",
 	"AWS::IAM::Role",
+	"AWS::KMS::Alias",
+	"AWS::KMS::Key",
 	"AWS::Logs::LogGroup",
+	"AWS::RDS::DBParameterGroup",
+	"AWS::RDS::DBSubnetGroup",
 	"AWS::Route53::RecordSet",
 	"AWS::SNS::Subscription",
 	"AWS::SNS::Topic",
