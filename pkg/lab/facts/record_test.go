@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/stretchr/testify/assert"
@@ -166,5 +167,17 @@ var typeFacts = []fact{
 		s := w.front()
 		assert.Regexp(w, `^\d+\.\d+\.\d+\.\d+$`, s.outputs()["A"])
 		assert.Regexp(w, `^eipalloc-[0-9a-f]{17}$`, s.outputs()["AllocationA"])
+	}},
+	{id: "F393", claim: "A type without behaviour is kept with its properties, checked by its schema, and gives id and attributes.", source: "[CP]", check: func(w *world) {
+		s := w.made("plain", "Parameters: {Word: {Type: String, Default: one}}\nResources:\n  Key:\n    Type: AWS::KMS::Key\n    Properties: {Description: !Ref Word, KeyPolicy: {Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {AWS: !Sub 'arn:aws:iam::${AWS::AccountId}:root'}, Action: 'kms:*', Resource: '*'}]}}\nOutputs:\n  Arn: {Value: !GetAtt Key.Arn}\n  Id: {Value: !Ref Key}\n")
+		out := s.outputs()
+		assert.Regexp(w, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, out["Id"])
+		assert.Regexp(w, `^arn:aws:kms:[a-z0-9-]+:\d{12}:key/`+out["Id"]+`$`, out["Arn"])
+		body, err := w.cfn.GetTemplate(w.ctx, &cloudformation.GetTemplateInput{StackName: &s.id})
+		require.NoError(w, err)
+		require.NoError(w, s.update(*body.TemplateBody, to("Word", "two")))
+		s.await("UPDATE_COMPLETE")
+		assert.Equal(w, []string{"UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"}, of("Key", s.events()))
+		assert.Equal(w, out["Id"], s.physical("Key"))
 	}},
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
 )
 
 // told are the events of an operation, the oldest first.
@@ -201,5 +203,20 @@ var requestFacts = []fact{
 	}},
 	{id: "F097", claim: "The SDK's waiter StackDeleteComplete takes a stack that is not there for done.", source: "[SDK:cloudformation api_op_DescribeStacks]", check: func(w *world) {
 		require.NoError(w, cloudformation.NewStackDeleteCompleteWaiter(w.cfn).Wait(w.ctx, &cloudformation.DescribeStacksInput{StackName: aws.String("nobody")}, time.Minute))
+	}},
+	{id: "F098", claim: "The topics in NotificationARNs, five at most, get every event of the stack.", source: "[SDK:cloudformation CreateStack]", lab: "it reads what was published without a subscriber", check: func(w *world) {
+		topic := w.made("topic", topics(1)).physical("T0")
+		s := w.create("asked", say(), func(in *cloudformation.CreateStackInput) { in.NotificationARNs = []string{topic} })
+		s.await("CREATE_COMPLETE")
+		want := len(s.history())
+		w.lab.Core().View(region, func(tx *core.Tx) {
+			got := tx.Region.Topics[topic].Messages
+			require.Len(w, got, want)
+			assert.Equal(w, "AWS CloudFormation Notification", got[0].Subject)
+			assert.Contains(w, got[want-1].Text, "\nResourceStatus='CREATE_COMPLETE'\n")
+			assert.Contains(w, got[want-1].Text, "StackId='"+s.id+"'\n")
+		})
+		_, err := w.cfn.CreateStack(w.ctx, &cloudformation.CreateStackInput{StackName: aws.String(w.name("many")), TemplateBody: aws.String(say()), NotificationARNs: []string{topic, topic, topic, topic, topic, topic}})
+		w.refused(err, "ValidationError", "*notificationARNs*less than or equal to 5*")
 	}},
 }

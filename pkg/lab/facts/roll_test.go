@@ -281,8 +281,9 @@ var rollFacts = []fact{
 		assert.Contains(w, strings.Join(s.events(), "\n"), "Asg CREATE_FAILED: Specifying $Latest or $Default for the template version number is not supported.")
 	}},
 	{id: "F123", claim: "AutoScalingReplacingUpdate builds a new group, and deletes the old one in the clean-up.", source: "[UG:aws-attribute-updatepolicy]", check: func(w *world) {
-		i, j := strings.Index(roll, "      AutoScalingRollingUpdate:"), strings.Index(roll, "    Properties:\n      LaunchTemplate: {")
-		body := roll[:i] + "      AutoScalingReplacingUpdate: {WillReplace: true}\n" + roll[j:]
+		head, rest, _ := strings.Cut(roll, "      AutoScalingRollingUpdate:")
+		_, tail, _ := strings.Cut(rest, "    Properties:\n")
+		body := head + "      AutoScalingReplacingUpdate: {WillReplace: true}\n    Properties:\n" + tail
 		s := w.grownOf(body)
 		old := s.physical("Asg")
 		require.NoError(w, s.update(body, to("ImageId", w.other)))

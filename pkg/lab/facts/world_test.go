@@ -2,7 +2,6 @@ package facts_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -184,17 +183,6 @@ func (w *world) refused(err error, code, text string) {
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(text), `\*`, `(?s:.*)`) + "$"
 	assert.Regexp(w, pattern, e.ErrorMessage())
 }
-
-// text is what an error says, without what the client adds.
-func text(err error) string {
-	var e smithy.APIError
-	if errors.As(err, &e) {
-		return e.ErrorMessage()
-	}
-	return fmt.Sprint(err)
-}
-
-func str(s string) *string { return &s }
 
 // patient is an HTTP client that never closes a request's body: the SDK does
 // as soon as the answer begins, which breaks the connection when net/http
