@@ -39,6 +39,7 @@ type Image struct {
 	SourceInstance                            string
 	Created                                   time.Time
 	Snapshots                                 []string
+	Encrypted                                 bool // all of its snapshots are
 	Tags                                      Tags
 }
 
@@ -157,6 +158,7 @@ func (c *Client) Images(ctx context.Context, q ImageQuery) ([]Image, error) {
 			img.Created, _ = time.Parse(time.RFC3339, aws.ToString(i.CreationDate))
 			for _, d := range i.BlockDeviceMappings {
 				if d.Ebs != nil && aws.ToString(d.Ebs.SnapshotId) != "" {
+					img.Encrypted = aws.ToBool(d.Ebs.Encrypted) && (img.Encrypted || len(img.Snapshots) == 0)
 					img.Snapshots = append(img.Snapshots, *d.Ebs.SnapshotId)
 				}
 			}

@@ -25,8 +25,9 @@ type State struct {
 	last   *Record
 	pins   map[string][]byte // the pin of the base image, where it is to be written
 	lock   *trail.Lock
-	image  *compute.Image // made by us or by a dead run, not yet proven
-	dir    string         // of the logs
+	image  *compute.Image    // made by us or by a dead run, not yet proven
+	dir    string            // of the logs
+	copies map[string][]byte // what the trail gets of the copies
 	began  time.Time
 	again  bool   // the image was good before: whatever an inspection finds, it stays
 	copyOf string // "REGION AMI" of the image that this one is a copy of
@@ -77,6 +78,7 @@ func Steps(o Options) []pipeline.Step[State] {
 		step{"bake", o, made, runPacker},
 		step{"inspect a machine started from the image", o, found, inspect},
 		step{"tag the image good", o, found, tagGood},
+		step{"copy the image to the other regions", o, noCopies(o), copyAll},
 		step{"write the image into the templates", o, nil, writeDown},
 	}
 }

@@ -57,6 +57,8 @@ type Options struct {
 	Places []trail.Place
 	Clone  *trail.Clone
 	Trail  *trail.Trail
+	// Copies are the other regions that get the image.
+	Copies []Destination
 	// Force bakes although there is a good image.
 	Force bool
 	// Run is the id of this run.

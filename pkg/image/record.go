@@ -61,6 +61,7 @@ func write(ctx context.Context, o Options, s *State) (trail.Written, error) {
 		files[PackagesPath(o.Role, o.Target.Region)] = nil
 	}
 	maps.Copy(files, s.pins)
+	maps.Copy(files, s.copies)
 	if !s.Result.Reused {
 		sealed, err := seal(ctx, o, s)
 		if err != nil {

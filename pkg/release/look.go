@@ -267,7 +267,7 @@ func (s *State) imageOptions() image.Options { return s.ImageOptions() }
 func (c *Chain) ImageOptions() image.Options {
 	return image.Options{
 		Target: c.Target, Bake: c.Config.Bake, Role: c.Environment.Site.Role, Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail,
-		Run: c.Run, Clock: c.Clock, Client: c.Compute,
+		Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies,
 	}
 }
 

@@ -70,6 +70,20 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 		Compute: client, Clock: clock.System{}, Gate: stack.Gate{Boot: bootDeadline}, Run: runID(),
 		Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: t.Poll, Factor: t.Factor}),
 	}
+	for _, region := range e.Regions {
+		if region == t.Region {
+			continue
+		}
+		there := *t
+		there.Region = region
+		cfg, err := there.AWS(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out.Copies = append(out.Copies, image.Destination{
+			Target: &there, Client: compute.New(cfg), Places: []trail.Place{{Site: e.Site.Name, Environment: e.Name, Region: region}},
+		})
+	}
 	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: route53.NewFromConfig(cfg), clock: out.Clock}
 	return out, nil
 }

@@ -34,6 +34,7 @@ type Chain struct {
 	Compute     *compute.Client
 	Account     *stack.Account
 	Checks      rehearsal.Checks
+	Copies      []image.Destination // the environment's other regions
 	Gate        stack.Gate
 	Clock       clock.Clock
 	// Extend changes templates before they are rendered, as a site's own Magefile
