@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -93,10 +94,8 @@ func (s *stack) targetGroup(change func(*elb.CreateTargetGroupInput)) (elbtypes.
 		return elbtypes.TargetGroup{}, err
 	}
 	arn := out.TargetGroups[0].TargetGroupArn
-	s.Cleanup(func() {
-		if s.lab == nil {
-			_, _ = s.elb.DeleteTargetGroup(s.world.T.Context(), &elb.DeleteTargetGroupInput{TargetGroupArn: arn})
-		}
+	s.afterwards(func(ctx context.Context) {
+		_, _ = s.elb.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: arn})
 	})
 	return out.TargetGroups[0], nil
 }

@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"context"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -50,6 +51,9 @@ const mapping = "Mappings: {Sizes: {small: {count: 1, list: [a, b]}}}"
 // put stores a parameter, or its next version.
 func (w *world) put(name, value string) {
 	w.Helper()
+	w.afterwards(func(ctx context.Context) {
+		_, _ = w.ssm.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &name})
+	})
 	_, err := w.ssm.PutParameter(w.ctx, &ssm.PutParameterInput{Name: &name, Value: &value, Type: ssmtypes.ParameterTypeString, Overwrite: aws.Bool(true)})
 	require.NoError(w, err)
 }

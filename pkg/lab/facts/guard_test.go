@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ func (w *world) alarm(state cwtypes.StateValue) string {
 		EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold, TreatMissingData: aws.String("ignore"),
 	})
 	require.NoError(w, err)
+	w.afterwards(func(ctx context.Context) {
+		_, _ = w.cw.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{name}})
+	})
 	w.ring(name, state)
 	out, err := w.cw.DescribeAlarms(w.ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{name}})
 	require.NoError(w, err)

@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -20,11 +21,18 @@ func (w *world) zone() (id, domain string) {
 	domain = w.name("fact") + ".example"
 	out, err := w.r53.CreateHostedZone(w.ctx, &route53.CreateHostedZoneInput{Name: &domain, CallerReference: &domain})
 	require.NoError(w, err)
-	if w.lab == nil {
-		w.Cleanup(func() {
-			_, _ = w.r53.DeleteHostedZone(w.T.Context(), &route53.DeleteHostedZoneInput{Id: out.HostedZone.Id})
-		})
-	}
+	w.afterwards(func(ctx context.Context) {
+		if sets, err := w.r53.ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{HostedZoneId: out.HostedZone.Id}); err == nil {
+			for _, set := range sets.ResourceRecordSets {
+				if set.Type == r53types.RRTypeA {
+					_, _ = w.r53.ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{
+						HostedZoneId: out.HostedZone.Id, ChangeBatch: &r53types.ChangeBatch{Changes: []r53types.Change{{Action: "DELETE", ResourceRecordSet: &set}}},
+					})
+				}
+			}
+		}
+		_, _ = w.r53.DeleteHostedZone(ctx, &route53.DeleteHostedZoneInput{Id: out.HostedZone.Id})
+	})
 	return *out.HostedZone.Id, domain
 }
 

@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -42,11 +43,7 @@ func (w *world) create(name, body string, change ...func(*cloudformation.CreateS
 }
 
 func (s *stack) cleanup() {
-	if s.lab != nil {
-		return
-	}
-	s.Cleanup(func() {
-		ctx := s.world.T.Context()
+	s.afterwards(func(ctx context.Context) {
 		_, _ = s.cfn.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.id, EnableTerminationProtection: aws.Bool(false)})
 		_, _ = s.cfn.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.id})
 	})

@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	var c aws.Config
 	if live() {
 		var err error
-		c, err = config.LoadDefaultConfig(w.ctx)
+		c, err = config.LoadDefaultConfig(w.ctx, config.WithRegion(region))
 		require.NoError(t, err)
 		w.image, w.other = os.Getenv("LIVE_AWS_IMAGE"), os.Getenv("LIVE_AWS_OTHER_IMAGE")
 	} else {
@@ -81,6 +81,13 @@ func newWorld(t *testing.T) *world {
 	w.r53, w.cw = route53.NewFromConfig(c), cloudwatch.NewFromConfig(c)
 	w.sns, w.ssm = sns.NewFromConfig(c), ssm.NewFromConfig(c)
 	return w
+}
+
+// afterwards does something on AWS when the check is over; a lab is thrown away.
+func (w *world) afterwards(do func(ctx context.Context)) {
+	if w.lab == nil {
+		w.Cleanup(func() { do(context.WithoutCancel(w.ctx)) })
+	}
 }
 
 // images skips a check on AWS to which nobody gave images.
