@@ -310,6 +310,29 @@ func (Lab) Logs(ctx context.Context, follow *bool) error {
 	})
 }
 
+// Break has the lab go wrong: lab:break KIND [KEY=VALUE...]; lab:break -list tells what there is.
+func (Lab) Break(ctx context.Context, what string) error {
+	return run(ctx, "lab:break", func(ctx context.Context, r *report.Report) error {
+		words := strings.Fields(what)
+		if strings.Contains(what, "\n") { // station.sh keeps apart what was, so that a value may hold blanks
+			words = strings.Split(what, "\n")
+		}
+		if len(words) == 0 || words[0] == "list" || words[0] == "-list" {
+			lines, err := client.Faults(ctx, client.Dir())
+			return show(r, lines, labFailure(err))
+		}
+		id, err := client.Break(ctx, client.Dir(), words[0], words[1:]...)
+		return show(r, []string{id + " is set; ./station.sh lab:mend takes it back"}, labFailure(err))
+	})
+}
+
+// Mend takes all faults back.
+func (Lab) Mend(ctx context.Context) error {
+	return run(ctx, "lab:mend", func(ctx context.Context, r *report.Report) error {
+		return show(r, []string{"nothing is broken any more"}, labFailure(client.Mend(ctx, client.Dir(), "")))
+	})
+}
+
 // run gives a target its report and signals. The first INT, TERM or HUP stops it
 // where it can go on later, the second kills. Mage would give it five seconds
 // after an INT, and nothing after a TERM.
@@ -456,6 +479,8 @@ func startLab(ctx context.Context, r *report.Report) (*client.Lab, error) {
 func labFailure(err error) error {
 	var e *client.Error
 	switch {
+	case errors.As(err, &e) && e.Usage:
+		return &report.Failure{Code: report.Usage, ID: "E-LAB-04", What: e.What, Where: e.Where, State: e.State, Next: e.Next, Err: e.Err}
 	case errors.As(err, &e):
 		return &report.Failure{Code: report.Guard, ID: "E-LAB-03", What: e.What, Where: e.Where, State: e.State, Next: e.Next, Err: e.Err}
 	case errors.Is(err, client.ErrNotRunning):

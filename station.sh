@@ -284,6 +284,12 @@ main() {
   engine
   trap - EXIT INT TERM HUP
   cd "$top"
+  # Mage counts the arguments of a target, and what breaks takes any number.
+  if [ "$target" = lab:break ]; then
+    shift
+    case ${1:--list} in -list) set -- list ;; esac
+    set -- lab:break "$(printf '%s\n' "$@")"
+  fi
   exec "$chain" "$@"
 }
 

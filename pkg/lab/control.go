@@ -2,9 +2,9 @@ package lab
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sort"
 	"time"
 
@@ -60,6 +60,10 @@ func (l *Lab) control(mux *http.ServeMux) {
 	mux.HandleFunc("POST /_lab/faults", l.postFault)
 	mux.HandleFunc("DELETE /_lab/faults", l.deleteFaults)
 	mux.HandleFunc("DELETE /_lab/faults/{id}", l.deleteFaults)
+	mux.HandleFunc("POST /_lab/break", l.postBreak)
+	mux.HandleFunc("GET /_lab/kinds", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, map[string]any{"kinds": core.Faults, "matches": core.FaultMatches})
+	})
 	mux.HandleFunc("POST /_lab/images", l.postImage)
 	mux.HandleFunc("GET /_lab/world", l.getWorld)
 	mux.HandleFunc("/_lab/", func(w http.ResponseWriter, r *http.Request) {
@@ -157,21 +161,30 @@ func (l *Lab) postFault(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusCreated, map[string]string{"id": id})
 }
 
+// postBreak makes a fault of words, as a person says them.
+func (l *Lab) postBreak(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Kind  string
+		Words []string
+	}
+	if err := read(w, r, &in); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	id, err := l.Break(in.Kind, in.Words...)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	reply(w, http.StatusCreated, map[string]string{"id": id})
+}
+
 func (l *Lab) deleteFaults(w http.ResponseWriter, r *http.Request) {
-	id, found := r.PathValue("id"), false
-	err := l.core.Do(homeRegion, func(tx *core.Tx) error {
-		tx.World.Faults = slices.DeleteFunc(tx.World.Faults, func(f *state.Fault) bool {
-			hit := id == "" || f.ID == id
-			found = found || hit
-			return hit
-		})
-		return nil
-	})
-	switch {
+	switch err := l.Mend(r.PathValue("id")); {
+	case errors.Is(err, errNoFault):
+		refuse(w, http.StatusNotFound, err)
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err)
-	case id != "" && !found:
-		refuse(w, http.StatusNotFound, fmt.Errorf("there is no fault %s", id))
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}

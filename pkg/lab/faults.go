@@ -18,6 +18,8 @@ type faults struct {
 	err         *wire.Error
 	cut, before bool
 	stale       bool
+	twice       bool
+	pages       int64 // 0: as ever
 	status      *state.Fault
 }
 
@@ -59,6 +61,11 @@ func (l *Lab) faultsFor(c *call, in any) (faults, error) {
 		}
 		f.stale = tx.Fault(core.FaultStale, attrs) != nil
 		f.status = tx.Fault(core.FaultUnknownStatus, attrs)
+		f.twice = tx.Fault(core.FaultDuplicate, attrs) != nil
+		if x := tx.Fault(core.FaultSmallPages, attrs); x != nil {
+			f.pages = 1
+			_, _ = fmt.Sscan(x.Args["size"], &f.pages)
+		}
 		return nil
 	})
 	return f, err
@@ -143,6 +150,28 @@ func odd(out any, f *state.Fault) any {
 	}
 	walk(reflect.ValueOf(out))
 	return out
+}
+
+// twice repeats each item of an answer's lists.
+func twice(out any) any {
+	v := reflect.ValueOf(out)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return out
+	}
+	c := reflect.New(v.Elem().Type()) // the answer's own lists may be the world's
+	c.Elem().Set(v.Elem())
+	for k := range c.Elem().NumField() {
+		list := c.Elem().Field(k)
+		if list.Kind() != reflect.Slice || !list.CanSet() || list.Type().Elem().Kind() == reflect.Uint8 {
+			continue
+		}
+		double := reflect.MakeSlice(list.Type(), 0, 2*list.Len())
+		for i := range list.Len() {
+			double = reflect.Append(double, list.Index(i), list.Index(i))
+		}
+		list.Set(double)
+	}
+	return c.Interface()
 }
 
 // remember keeps the world as it was before a change, while a fault wants stale answers.

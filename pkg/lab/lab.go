@@ -51,6 +51,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -330,7 +331,38 @@ func (l *Lab) ID() string {
 	return id
 }
 
-// Fault asks for a fault, whose kinds stand in pkg/lab/core, and returns its id.
+// Break makes a fault of the table core.Faults, of words KEY=VALUE as lab:break
+// takes them, and returns its id:
+//
+//	l.Break("throttle", "action=Describe*", "times=3")
+func (l *Lab) Break(kind string, words ...string) (string, error) {
+	f, err := core.NewFault(l.core.Now(), kind, words...)
+	if err != nil {
+		return "", err
+	}
+	return l.Fault(f)
+}
+
+// Mend takes a fault back, or with "" all there are.
+func (l *Lab) Mend(id string) error {
+	found := false
+	err := l.core.Do(homeRegion, func(tx *core.Tx) error {
+		tx.World.Faults = slices.DeleteFunc(tx.World.Faults, func(f *state.Fault) bool {
+			hit := id == "" || f.ID == id
+			found = found || hit
+			return hit
+		})
+		return nil
+	})
+	if err == nil && id != "" && !found {
+		err = fmt.Errorf("%w %s", errNoFault, id)
+	}
+	return err
+}
+
+var errNoFault = errors.New("there is no fault")
+
+// Fault asks for a fault as a value, and returns its id.
 func (l *Lab) Fault(f state.Fault) (string, error) {
 	var id string
 	err := l.core.Do(homeRegion, func(tx *core.Tx) error {
@@ -342,9 +374,7 @@ func (l *Lab) Fault(f state.Fault) (string, error) {
 }
 
 // ClearFaults takes all faults back.
-func (l *Lab) ClearFaults() error {
-	return l.core.Do(homeRegion, func(tx *core.Tx) error { tx.World.Faults = nil; return nil })
-}
+func (l *Lab) ClearFaults() error { return l.Mend("") }
 
 // AddImage makes an AMI of the account of an image that the runtime has under ref.
 func (l *Lab) AddImage(region, name, ref string, tags map[string]string) (string, error) {

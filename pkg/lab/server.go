@@ -317,12 +317,16 @@ func (l *Lab) run(c *call, s *service, action core.Action, in any, f faults) (an
 			}
 		}()
 		tx.RequestID = c.id
+		tx.SmallPages(f.pages)
 		out, err := action.Call(tx, in)
 		if err != nil {
 			return err
 		}
 		if f.status != nil {
 			out = odd(out, f.status)
+		}
+		if f.twice {
+			out = twice(out)
 		}
 		answer, err = wire.Encode(c.protocol, s.namespace, c.action, c.id, out)
 		return err

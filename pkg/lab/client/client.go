@@ -55,6 +55,7 @@ type Error struct {
 	What, Where, State string
 	Next               []string
 	Err                error
+	Usage              bool // what was asked for makes no sense
 }
 
 // Error is the whole of it in one line.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation/schema"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
@@ -175,6 +176,13 @@ func review(tx *core.Tx, cs *state.ChangeSet) {
 	}
 	if earlyProblems(tx, st, cs, t) {
 		fail("The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]. To troubleshoot Early Validation errors, use the DescribeEvents API for detailed failure information.")
+		return
+	}
+	if f := tx.Fault(core.FaultEmpty, map[string]string{"stack": st.Name, "change-set": cs.Name}); f != nil {
+		fail(emptyReason)
+		if f.Args["text"] == "updates" {
+			fail(noUpdates)
+		}
 		return
 	}
 	base, drifted := st, map[string]*drift{}
@@ -348,6 +356,26 @@ func DeleteChangeSet(tx *core.Tx, in *DeleteChangeSetInput) (*DeleteChangeSetOut
 	return &DeleteChangeSetOutput{}, nil
 }
 
+// meddle is what a fault has somebody else do between plan and execution.
+func meddle(tx *core.Tx, st *state.Stack, cs *state.ChangeSet) {
+	attrs := map[string]string{"stack": cs.StackName, "change-set": cs.Name}
+	if tx.Fault(core.FaultObsolete, attrs) != nil {
+		cs.Execution = "OBSOLETE"
+		tx.Changed()
+	}
+	if tx.Fault(core.FaultImageGone, attrs) == nil {
+		return
+	}
+	for _, p := range cs.Model.Parameters {
+		if now, _ := st.Model.Parameter(p.Key); now == p.Value || tx.Region.Images[p.Value] == nil {
+			continue
+		}
+		if _, err := ec2.DeregisterImage(tx, &ec2.DeregisterImageInput{ImageId: p.Value}); err != nil {
+			tx.Log().Error("a fault deregisters an image", "image", p.Value, "error", err)
+		}
+	}
+}
+
 // ExecuteChangeSet begins to do what a change set proposes.
 func ExecuteChangeSet(tx *core.Tx, in *ExecuteChangeSetInput) (*ExecuteChangeSetOutput, error) {
 	cs, err := changeSet(tx, in.ChangeSetName, in.StackName)
@@ -358,6 +386,7 @@ func ExecuteChangeSet(tx *core.Tx, in *ExecuteChangeSetInput) (*ExecuteChangeSet
 	if again, err := repeated(st, "ExecuteChangeSet", in.ClientRequestToken, in); err != nil || again {
 		return &ExecuteChangeSetOutput{}, err
 	}
+	meddle(tx, st, cs)
 	switch {
 	case cs.Status != "CREATE_COMPLETE":
 		return nil, wire.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current status of [%s]", cs.ID, cs.Status)

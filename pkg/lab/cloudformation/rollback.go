@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation/schema"
+	"github.com/build-deploy-chain/chain/pkg/lab/cloudwatch"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
@@ -17,6 +18,14 @@ func (e *engine) triggered() string {
 		for _, a := range e.tx.Region.Alarms {
 			if a.ARN == t.Arn {
 				found = a
+			}
+		}
+		if found != nil && found.State != "ALARM" && e.op.Phase == "monitor" {
+			if f := e.tx.Fault(core.FaultAlarm, map[string]string{"stack": e.st.Name, "alarm": found.Name}); f != nil {
+				in := &cloudwatch.SetAlarmStateInput{AlarmName: found.Name, StateValue: "ALARM", StateReason: "a fault of the lab"}
+				if _, err := cloudwatch.SetAlarmState(e.tx, in); err != nil {
+					e.tx.Log().Error("a fault turns an alarm", "alarm", found.Name, "error", err)
+				}
 			}
 		}
 		switch {

@@ -36,6 +36,9 @@ func SignalResource(tx *core.Tx, in *SignalResourceInput) (*SignalResourceOutput
 	if w := res.Work; w == nil || w.Phase != "begun" && w.Phase != "signals" {
 		return nil, invalid("Resource %s is in %s state and can not be signaled.", in.LogicalResourceId, res.Status)
 	}
+	if tx.Fault(core.FaultSignalLost, map[string]string{"stack": st.Name, "logical": in.LogicalResourceId, "instance": in.UniqueId, "status": in.Status}) != nil {
+		return &SignalResourceOutput{}, nil
+	}
 	for _, s := range res.Work.Signals {
 		if s.ID != in.UniqueId {
 			continue

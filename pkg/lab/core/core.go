@@ -100,6 +100,7 @@ type Tx struct {
 
 	core    *Core
 	changed bool
+	small   int64 // of a page; 0: no limit of its own
 }
 
 // Changed says that the world changed: it will be kept, and every service steps once more.

@@ -20,13 +20,19 @@ func (e *PageError) Error() string {
 	return fmt.Sprintf("Value '%d' failed to satisfy constraint: Member must have value greater than or equal to 1", e.Size)
 }
 
-// PageSize is size, or the lab's own if that is smaller.
+// PageSize is size, or the lab's own or a fault's if that is smaller.
 func (tx *Tx) PageSize(size int64) int64 {
+	if tx.small > 0 {
+		size = min(size, tx.small)
+	}
 	if small := tx.core.opts.PageSize; small > 0 {
 		return min(size, small)
 	}
 	return size
 }
+
+// SmallPages makes the pages of this visit at most that small.
+func (tx *Tx) SmallPages(size int64) { tx.small = size }
 
 // Page cuts one page out of a list: at most size items (nil: as many as fit),
 // never more than limit, nor than the lab's own PageSize. It begins after the
