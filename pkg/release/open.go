@@ -147,6 +147,9 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 		f.What = name + ": AWS does not let us"
 		f.Next = []string{"aws sts get-caller-identity  # who AWS thinks you are; aws sso login --profile NAME", "the same command again  # it goes on where this one stopped"}
 	}
+	if errors.Is(err, stack.ErrRefused) {
+		f.State = "production is untouched"
+	}
 	return f
 }
 

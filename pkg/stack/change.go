@@ -237,6 +237,10 @@ func (s *Stack) Withdraw(ctx context.Context, p *Proposal) error { return s.disc
 // since it was made. Propose again.
 var ErrMoved = errors.New("the stack changed since the change set was made")
 
+// ErrRefused is a change set that CloudFormation would not execute, for another
+// reason: nothing has begun.
+var ErrRefused = errors.New("CloudFormation refuses the change")
+
 // Execute starts a proposal. It is repeatable, and whatever becomes of the
 // answer, it returns nil only when the operation has begun; then it goes on
 // without us, and Follow leads it to its end by the same token.
@@ -268,6 +272,9 @@ func (s *Stack) Execute(ctx context.Context, p *Proposal) error {
 				return nil
 			}
 			if code(last) != "InvalidChangeSetStatus" {
+				if err == nil {
+					last = errors.Join(ErrRefused, last)
+				}
 				break
 			}
 		}

@@ -396,13 +396,19 @@ func (f *follower) outcome() *Outcome {
 	return o
 }
 
-// cause is the first failure that is not the echo of another.
+// cause is the first failure that is not the echo of another; without any, what
+// CloudFormation gives as its reason to go back, as for a rollback trigger.
 func (f *follower) cause() string {
 	for _, e := range f.events {
 		if e.Own() || !strings.HasSuffix(e.Status, "_FAILED") || strings.Contains(e.Reason, "cancelled") {
 			continue
 		}
 		return e.Logical + ": " + e.Reason
+	}
+	for _, e := range f.events {
+		if e.Own() && strings.HasSuffix(e.Status, "ROLLBACK_IN_PROGRESS") && e.Reason != "User Initiated" {
+			return strings.TrimSpace(e.Reason)
+		}
 	}
 	return ""
 }

@@ -1,0 +1,155 @@
+package release_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/report"
+)
+
+var update = flag.Bool("update", false, "write the transcripts of testdata anew")
+
+// transcripts are releases of a changed page under each kind of fault that the
+// lab has: what the chain prints then stands in testdata/KIND.golden, with ids,
+// times and numbers masked and what depends on the moment left out.
+var transcripts = []struct {
+	name string // the kind, and after a blank which of its ways
+	set  []string
+	code int
+}{
+	{"throttle", []string{"service=cloudformation", "times=5"}, 0},
+	{"error", []string{"action=ExecuteChangeSet", "stack=web-production", "code=InsufficientCapabilities", "message=not allowed"}, 1},
+	{"lost-answer", []string{"action=ExecuteChangeSet", "times=2"}, 0},
+	{"lost-answer before", []string{"action=ExecuteChangeSet", "before=true", "times=2"}, 0},
+	{"slow", []string{"action=ExecuteChangeSet", "delay=200ms", "times=3"}, 0},
+	{"stale", []string{"times=20"}, 0},
+	{"unknown-status", []string{"times=10"}, 0},
+	{"unknown-status reason", []string{"action=DescribeStackEvents", "field=ResourceStatusReason", "value=a reason nobody knows", "times=3"}, 0},
+	{"unknown-status replacement", []string{"action=DescribeChangeSet", "field=Replacement", "value=True", "stack=web-production", "times=forever"}, 5},
+	{"duplicate", []string{"times=forever"}, 0},
+	{"small-pages", []string{"size=3", "times=forever"}, 0},
+	{"signal-late", []string{"stack=web-production", "delay=300ms", "times=forever"}, 0},
+	{"signal-lost", []string{"stack=web-production", "times=2"}, 7},
+	{"no-capacity", []string{"stack=web-production", "times=forever"}, 7},
+	{"machine broken", []string{"stack=web-production", "broken=true", "times=forever"}, 7},
+	{"machine never", []string{"stack=web-production", "never=true", "times=forever"}, 7},
+	{"machine late", []string{"stack=web-production", "delay=300ms", "times=forever"}, 0},
+	{"machine dies", []string{"stack=web-production", "die=30ms", "times=forever"}, 7},
+	{"rollback-failure", []string{"stack=web-production"}, 7},
+	{"empty-change-set", []string{"stack=web-production"}, 5},
+	{"empty-change-set updates", []string{"stack=web-production", "text=updates"}, 5},
+	{"obsolete-change-set", []string{"stack=web-production"}, 5},
+	{"image-gone", []string{"stack=web-production"}, 7},
+	{"alarm", []string{"stack=web-production"}, 7},
+}
+
+func TestTranscripts(t *testing.T) {
+	covered := map[string]bool{}
+	for _, c := range transcripts {
+		kind, _, _ := strings.Cut(c.name, " ")
+		covered[kind] = true
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w, key := up(t)
+			_, next := w.page(t, "Hello World, again")
+			_, err := w.l.Break(kind, c.set...)
+			require.NoError(t, err)
+			if kind == "rollback-failure" {
+				_, err = w.l.Break("machine", "stack=web-production", "broken=true", "times=forever")
+				require.NoError(t, err)
+			}
+			var out strings.Builder
+			r, err := report.New(report.Options{Out: &out, Err: &out, Name: "release", Heartbeat: time.Hour})
+			require.NoError(t, err)
+			s := w.chain(t).Start(false, 0)
+			err = s.Do(t.Context(), pipeline.Env{Tell: r.Tell})
+			if err == nil {
+				outcome, rows := s.Summary(r.Elapsed())
+				r.Summary(outcome, rows...)
+			}
+			err = r.Fail(err)
+			require.NoError(t, r.Close())
+			assert.Equal(t, c.code, report.Code(err), out.String())
+			serves := next
+			if c.code != 0 {
+				serves = key
+			}
+			// A target that drains still gets connections for a while, as on AWS.
+			assert.Eventually(t, func() bool { return w.get(t, "/version") == serves }, 20*time.Second, 20*time.Millisecond, "production serves what it should")
+			golden(t, strings.ReplaceAll(c.name, " ", "-"), masked(out.String()))
+
+			// Whatever it was, mended it goes through; that of a rollback others show, too.
+			require.NoError(t, w.l.Mend(""))
+			every := os.Getenv("CHAIN_TEST_EVERY") != ""
+			if c.code == report.OK || c.code == report.RolledBack && !every || kind == "image-gone" {
+				return
+			}
+			_, err = w.release(t)
+			require.NoError(t, err)
+			assert.Equal(t, next, w.get(t, "/version"))
+		})
+	}
+	for _, k := range core.Faults {
+		assert.True(t, covered[k.Name], "no transcript shows the fault %s", k.Name)
+	}
+}
+
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return
+	}
+	b, err := os.ReadFile(path)
+	require.NoError(t, err, "go test ./pkg/release -run TestTranscripts -update writes it")
+	assert.Equal(t, string(b), text)
+}
+
+var masks = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`(?m)^\d\d:\d\d `), ""},
+	{regexp.MustCompile(`\b\d+/\d+ `), ""},
+	{regexp.MustCompile(`step \d+/\d+,`), "step"},
+	{regexp.MustCompile(`\b(i|ami)-[0-9a-f]{8,}\b`), "$1-…"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "…"},
+	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "…"},
+	{regexp.MustCompile(`\b[0-9a-fA-F]{12,}\b`), "…"},
+	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms)\b`), "…"},
+	{regexp.MustCompile(`0 of \d+ requests`), "0 of … requests"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:…"},
+	{regexp.MustCompile(`eu-west-1[abc]`), "eu-west-1…"},
+	{regexp.MustCompile(`Received [12] FAILURE`), "Received … FAILURE"},
+	{regexp.MustCompile(`(i-… [^;\n]+); (i-… [^;\n(]+)`), "$1"},
+}
+
+// masked is what production's change prints: from its proposal on, without what
+// differs from run to run, each line that is repeated once.
+func masked(s string) string {
+	if begin := regexp.MustCompile(`▶ \d+/\d+ propose the change of production`).FindStringIndex(s); begin != nil {
+		s = s[begin[0]:]
+	}
+	for _, m := range masks {
+		s = m.pattern.ReplaceAllString(s, m.with)
+	}
+	var lines []string
+	for line := range strings.Lines(s) {
+		if len(lines) == 0 || lines[len(lines)-1] != line {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
