@@ -34,6 +34,8 @@ var parts = []part{
 	{"What it takes for AWS's behaviour", claims},
 	{"What it answers", actions},
 	{"What its templates may hold", resources},
+	{"What can be broken", faultTable},
+	{"Which test shows what", shown},
 	{"How large it is", sizes},
 }
 
