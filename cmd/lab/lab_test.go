@@ -26,7 +26,7 @@ import (
 )
 
 // ec2 calls an action of the lab, as the simplest of all clients.
-func ec2(t *testing.T, l *client.Lab, action string, args ...string) map[string]string {
+func ec2(t testing.TB, l *client.Lab, action string, args ...string) map[string]string {
 	t.Helper()
 	form := url.Values{"Action": {action}, "Version": {"2016-11-15"}}
 	for i := 0; i < len(args); i += 2 {
@@ -47,7 +47,7 @@ func ec2(t *testing.T, l *client.Lab, action string, args ...string) map[string]
 
 // leaves are the last values of each element of an answer that holds text; names
 // of nested ones are joined by dots, without those of lists.
-func leaves(t *testing.T, b []byte) map[string]string {
+func leaves(t testing.TB, b []byte) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	var path []string
@@ -73,7 +73,7 @@ func leaves(t *testing.T, b []byte) map[string]string {
 	}
 }
 
-func up(t *testing.T, o client.Options) *client.Lab {
+func up(t testing.TB, o client.Options) *client.Lab {
 	t.Helper()
 	begin := time.Now()
 	l, err := client.Start(t.Context(), o)
@@ -83,7 +83,7 @@ func up(t *testing.T, o client.Options) *client.Lab {
 }
 
 // banner is what a machine says first on port 22, "" if it says nothing.
-func banner(t *testing.T, l *client.Lab, addr string) string {
+func banner(t testing.TB, l *client.Lab, addr string) string {
 	t.Helper()
 	d, err := proxy.SOCKS5("tcp", l.SOCKS, nil, nil)
 	require.NoError(t, err)
