@@ -177,13 +177,13 @@ func TestNothingOfTheGroupOutlivesACancel(t *testing.T) {
 }
 
 func TestADaemonThatHoldsThePipesIsNotWaitedFor(t *testing.T) {
-	c := sh(`sleep 2 & echo started`)
+	c := sh(`sleep 30 & echo started`)
 	c.Grace = 100 * time.Millisecond
-	begin := time.Now()
-	stdout, err := command.Exec{}.Run(t.Context(), c)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	stdout, err := command.Exec{}.Run(ctx, c)
 	require.NoError(t, err)
 	assert.Equal(t, "started\n", string(stdout))
-	assert.Less(t, time.Since(begin), 1900*time.Millisecond)
 }
 
 func TestAnEndedContextStartsNothing(t *testing.T) {
