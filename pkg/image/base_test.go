@@ -99,7 +99,7 @@ func TestABaseImageOfAnotherArchitecture(t *testing.T) {
 	assert.Equal(t, "E-BAKE-12", f.ID)
 	assert.Contains(t, f.What, "arm64")
 	_, err = image.UpdateBase(t.Context(), b.options())
-	failure(t, err)
+	assert.Equal(t, "E-BAKE-12", failure(t, err).ID)
 	assert.Zero(t, b.tools.builds)
 	b.onlyLeft()
 }
