@@ -222,7 +222,7 @@ func Show(ctx context.Context, o Options, ami string) ([]string, error) {
 	if inventory, ok, err := InventoryOf(ctx, o, ami); err != nil {
 		return out, err
 	} else if ok {
-		say("on it", "%d packages, %.0f MiB used, ports %s", len(inventory.Packages), float64(inventory.KiB)/1024, strings.Join(inventory.Ports, " "))
+		say("on it", "%d packages, %.0f MiB in files, ports %s", len(inventory.Packages), float64(inventory.KiB)/1024, strings.Join(inventory.Ports, " "))
 		say("records", "%s", "cloudformation/evidence/images/"+ami+"/ of the trail: "+strings.Join([]string{statementFile, inventoryFile, sbomFile}, ", "))
 	}
 	return out, nil

@@ -27,7 +27,7 @@ type Inventory struct {
 	Ports   []string `json:"ports"`  // "tcp/80"; those on loopback "tcp/25 local"
 	Users   []string `json:"users"`  // "www-data:33:33:/var/www:/usr/sbin/nologin"
 	Setuid  []string `json:"setuid"` // paths of what runs as somebody else
-	KiB     int64    `json:"kib"`    // used on the root file system
+	KiB     int64    `json:"kib"`    // sum of all files' sizes
 }
 
 // Package as dpkg has it.
@@ -123,7 +123,6 @@ section keys; for f in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys*
 section identity; find /etc/machine-id /var/lib/dbus/machine-id ! -newermt "@$since" -size +0 2>/dev/null
 section clouds; ls -d /var/lib/cloud/instances/*/ 2>/dev/null
 section secrets; grep -rIlE -e '-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----' -e '(^|[^A-Z0-9])(AKIA|ASIA)[A-Z0-9]{16}([^A-Z0-9]|$)' -e '(aws_secret_access_key|aws_session_token|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN)[[:space:]]*[=:]' /etc /root /home /opt /srv /usr/local /var /tmp 2>/dev/null
-section used; df -Pk / | awk 'NR == 2 { print $3 }'
 section end
 `
 
@@ -131,7 +130,7 @@ section end
 // The digit is for how it is read.
 var surveyVersion = func() string {
 	sum := sha256.Sum256([]byte(surveyScript))
-	return "1-" + hex.EncodeToString(sum[:4])
+	return "2-" + hex.EncodeToString(sum[:4])
 }()
 
 // take reads a survey of a machine, by the function that runs a command on it.
@@ -201,7 +200,6 @@ func readSurvey(in map[string]string) (*survey, error) {
 		}
 	}
 	s.Users = unique(s.Users)
-	s.KiB, _ = strconv.ParseInt(strings.TrimSpace(in["used"]), 10, 64) // of people's interest only
 	slices.SortFunc(s.Packages, func(a, b Package) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Architecture, b.Architecture))
 	})
@@ -212,6 +210,7 @@ func readSurvey(in map[string]string) (*survey, error) {
 func (s *survey) files(in map[string]string, mounts []string) {
 	digests := hashes(in["hashes"])
 	changed := hashes(in["changed"])
+	bytes := int64(0)
 	for _, record := range strings.Split(in["files"], "\x00") {
 		f := strings.SplitN(record, "\t", 6)
 		if len(f) != 6 || mounted(f[5], mounts) {
@@ -223,6 +222,7 @@ func (s *survey) files(in map[string]string, mounts []string) {
 		}
 		if file.Kind == "f" {
 			file.Size, _ = strconv.ParseInt(f[3], 10, 64) // find's own number
+			bytes += file.Size
 		}
 		digest, differs := changed[file.Path]
 		switch {
@@ -238,6 +238,7 @@ func (s *survey) files(in map[string]string, mounts []string) {
 	slices.SortFunc(s.Files, byPath)
 	slices.SortFunc(s.Changed, byPath)
 	slices.Sort(s.Setuid)
+	s.KiB = bytes / 1024
 }
 
 // mounted says whether something is of another file system than the image's.
