@@ -97,8 +97,8 @@ func Steps() []pipeline.Step[State] {
 				rehearse(rehearsal.Up()),
 			),
 			step{"write the image into the template", isBack, writeImage},
-			step{"check where the image comes from", somethingToDo, vouch},
 			step{"look for evidence", somethingToDo, evidence},
+			step{"check where the image comes from", somethingToDo, vouch},
 		},
 		rehearse(rehearsal.Rehearse()),
 		[]pipeline.Step[State]{
