@@ -11,7 +11,7 @@ import (
 // payloadType of an in-toto statement in a DSSE envelope.
 const payloadType = "application/vnd.in-toto+json"
 
-// envelope of DSSE (https://github.com/secure-systems-lab/dsse).
+// envelope of DSSE, the Dead Simple Signing Envelope, version 1.
 type envelope struct {
 	PayloadType string      `json:"payloadType"`
 	Payload     []byte      `json:"payload"` // base64 in JSON
