@@ -160,8 +160,7 @@ func twice(out any) any {
 	}
 	c := reflect.New(v.Elem().Type()) // the answer's own lists may be the world's
 	c.Elem().Set(v.Elem())
-	for k := range c.Elem().NumField() {
-		list := c.Elem().Field(k)
+	for _, list := range c.Elem().Fields() {
 		if list.Kind() != reflect.Slice || !list.CanSet() || list.Type().Elem().Kind() == reflect.Uint8 {
 			continue
 		}

@@ -81,7 +81,7 @@ func (d *desk) with(ctx context.Context, env []string, args ...string) (string, 
 
 func (d *desk) page() string {
 	d.Helper()
-	res, err := http.Get("http://127.0.0.1:" + strconv.Itoa(d.port) + "/") //nolint:noctx // on this machine, answered at once
+	res, err := http.Get("http://127.0.0.1:" + strconv.Itoa(d.port) + "/")
 	require.NoError(d, err)
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
