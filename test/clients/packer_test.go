@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,8 +59,26 @@ func nothingLeft(t *testing.T, api string) {
 	}
 }
 
+// words are what a program printed so far.
+type words struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (w *words) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
 // build starts packer build in a process group of its own, as a shell does.
-func build(t *testing.T, packer, api, template string, vars ...string) (*exec.Cmd, *strings.Builder) {
+func build(t *testing.T, packer, api, template string, vars ...string) (*exec.Cmd, *words) {
 	t.Helper()
 	home := t.TempDir()
 	args := []string{"build", "-color=false"}
@@ -74,7 +93,7 @@ func build(t *testing.T, packer, api, template string, vars ...string) (*exec.Cm
 		plugins = filepath.Join(filepath.Dir(filepath.Dir(packer)), "plugins") // as station/packer/build.sh leaves them
 	}
 	cmd.Env = append(cmd.Env, "PACKER_PLUGIN_PATH="+plugins)
-	out := &strings.Builder{}
+	out := &words{}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, cmd.Start())
@@ -83,7 +102,7 @@ func build(t *testing.T, packer, api, template string, vars ...string) (*exec.Cm
 
 // interrupt presses Ctrl-C once the file is there: everybody in the process
 // group hears it. It returns how packer ended.
-func interrupt(t *testing.T, cmd *exec.Cmd, out *strings.Builder, there func() bool) {
+func interrupt(t *testing.T, cmd *exec.Cmd, out *words, there func() bool) {
 	t.Helper()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
