@@ -242,7 +242,7 @@ func (s *State) drained(ctx context.Context, run *pipeline.Run) error {
 	if s.Live.Group == nil {
 		return nil
 	}
-	held := map[string]time.Time{} // since when
+	held, refused := map[string]time.Time{}, false // since when; whether we may not let go
 	return s.Target.Poll.Until(ctx, run.Clock(), func(ctx context.Context) (bool, error) {
 		g, err := st.Group(ctx, s.Live.Group.Name)
 		if err != nil {
@@ -262,8 +262,11 @@ func (s *State) drained(ctx context.Context, run *pipeline.Run) error {
 				drained = append(drained, i.ID)
 			}
 		}
-		if err := st.LetGo(ctx, g.Name, drained); err != nil {
-			run.Note("%v; the hook ends by itself", err)
+		if !refused {
+			if err := st.LetGo(ctx, g.Name, drained); err != nil {
+				refused = true // it only saves time
+				run.Note("%v; the hook ends by itself", err)
+			}
 		}
 		leaving := len(g.Instances) - len(g.Serving())
 		if leaving > 0 {
