@@ -111,7 +111,8 @@ case $status in
 esac
 end
 
-# Both only look, and each takes one of two cores.
+# Beside the specs: a second apply that changes what they look at fails the run
+# anyway, and each takes one of two cores.
 begin "puppet apply again"
 rm -f "$state/out/rspec.json"
 (cd "$tree/serverspec" && rspec --format documentation --format json --out "$state/out/rspec.json" "spec/$role") >"$state/rspec.log" 2>&1 &
