@@ -21,6 +21,7 @@ export PATH="$PATH:/usr/sbin:/sbin" CHECKPOINT_DISABLE=1
 # The same with and without a C compiler: what is compiled once stays good when
 # one gets installed.
 export CGO_ENABLED=0
+. "$top/station/goflags"
 
 say() { echo "station: $*"; }
 
@@ -160,7 +161,7 @@ build() {
   mkdir -p "$new/bin"
   case $what in
     build) "$top/station/$arg" "$new" ;;
-    go) (cd "$new" && GOBIN=$new/bin GOFLAGS='' go install -trimpath -ldflags='-s -w' "$arg") ;;
+    go) (cd "$new" && GOBIN=$new/bin GOFLAGS='' go install -ldflags='-s -w' "$arg") ;;
     # A virtual environment knows its path, so it is made in place.
     pip) rm -rf "$home" "$new" && python3 -m venv "$home" && "$home/bin/pip" install -q --disable-pip-version-check "$arg" && touch "$home/.complete" && return ;;
   esac
@@ -187,7 +188,7 @@ compile() {
   list=$(sources | digest)
   mkdir -p "$top/.chain/bin" "$state"
   touch "$state/began"
-  (cd "$top" && go run github.com/magefile/mage -ldflags '-s -w' -compile "$chain.new") || return 1
+  (cd "$top" && station/mage -ldflags '-s -w' -compile "$chain.new") || return 1
   # As old as the moment we began: what was edited meanwhile counts as newer.
   touch -r "$state/began" "$chain.new"
   mv -f "$chain.new" "$chain"
