@@ -9,6 +9,8 @@ role=${ROLE:-web}
 state=${STATE:-/var/tmp/chain}
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 APT_CONFIG=$state/apt.conf
 began=$SECONDS
+# As in provision.sh.
+if [ -s "$state/quick/libeatmydata.so" ]; then export LD_PRELOAD=$state/quick/libeatmydata.so; fi
 
 fail() { echo "purge: $*" >&2; exit 1; }
 
