@@ -35,7 +35,7 @@ func (v *visit) contents(ctx context.Context, base *survey) error {
 	v.s.Result.Inventory = is.Inventory
 	v.s.Result.Packages = is.PackageLines()
 	leaks := judge(is, base, a, v.login, now)
-	v.s.Result.Phases = append(v.s.Result.Phases, Phase{"survey", now.Sub(began)})
+	v.run.Fact("survey", now.Sub(began).Round(100*time.Millisecond))
 	v.run.Fact("packages", len(is.Packages))
 	if len(leaks) == 0 {
 		v.run.Note("nothing is on the image but its base and what is declared")

@@ -51,7 +51,7 @@ func TestShowAndDiff(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Join(lines, "\n")
 	}
-	for _, text := range []string{second.Image, second.Recipe.Key, second.Recipe.Commit, second.Recipe.Base.ID, "packer 1.11.2", "puppet 7.23", "1 expectations met", "vouched    yes", "2 packages", second.Inventory.Digest()} {
+	for _, text := range []string{second.Image, second.Recipe.Key, second.Recipe.Commit, second.Recipe.Base.ID, "packer 1.11.2", "puppet 7.23", "2 expectations met", "vouched    yes", "2 packages", second.Inventory.Digest()} {
 		assert.Contains(t, shown(second.Image), text)
 	}
 	require.NoError(t, b.client.Tag(t.Context(), []string{second.Image}, map[string]string{image.TagKey: "x"}))

@@ -36,7 +36,7 @@ func TestBake(t *testing.T) {
 	assert.False(t, first.Reused)
 	assert.Equal(t, "web-"+first.Recipe.Key+"-1", first.Name)
 	assert.Equal(t, []string{"apache2 2.4", "base-files 12"}, first.Packages)
-	assert.Equal(t, 1, first.Examples)
+	assert.Equal(t, 2, first.Examples)
 	assert.Equal(t, first.Image, b.inTemplate())
 	assert.True(t, first.Written.New)
 	b.onlyLeft(first.Image)
@@ -115,7 +115,7 @@ func TestWhatIsBadIsNotKept(t *testing.T) {
 		},
 		"an expectation from outside": func(x *tools) (string, string) {
 			x.failing = []string{"Package puppet is absent"}
-			return "E-BAKE-11", "1 of 2 expectations are not met: Package puppet is absent (spec/web/page_spec.rb:7)"
+			return "E-BAKE-11", "1 of 3 expectations are not met: Package puppet is absent (spec/web/page_spec.rb:7)"
 		},
 		"another page": func(x *tools) (string, string) {
 			x.page = "It works!"

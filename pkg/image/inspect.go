@@ -4,22 +4,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
@@ -30,9 +28,9 @@ import (
 const contract = "image_contract"
 
 // inspect starts the finished image once and looks at it from outside only.
-// What was made to look at it is removed when the step ends, and so is an image
-// that does not pass. One that nobody could judge, because the run was stopped
-// or the answer lies elsewhere, stays for the next run.
+// What was made to look at it is removed, and so is an image that does not pass.
+// One that nobody could judge, because the run was stopped or the answer lies
+// elsewhere, stays for the next run.
 func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
 	if s.Result.Reused {
 		return nil
@@ -44,6 +42,11 @@ func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 	}
 	v := &visit{o: o, s: s, run: run, dir: dir, image: *s.image, purpose: "inspect", only: s.again}
 	err := v.failed(ctx, v.whole(ctx))
+	if err == nil {
+		run.Defer("what the image was inspected with", v.leaveBeside(ctx))
+		s.Result.Phases = append(s.Result.Phases, Phase{"inspect", o.Clock.Now().Sub(began)})
+		return nil
+	}
 	// Also when the run is stopped: it has a moment for that.
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
@@ -54,11 +57,7 @@ func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 			errs = append(errs, &pipeline.LeftBehindError{What: "image " + s.image.ID, Err: e})
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	s.Result.Phases = append(s.Result.Phases, Phase{"inspect", o.Clock.Now().Sub(began)})
-	return nil
+	return errors.Join(errs...)
 }
 
 // visit is one look at a machine started from the image.
@@ -101,6 +100,26 @@ func (v *visit) leave(ctx context.Context) (left []error) {
 		}
 	}
 	return left
+}
+
+// leaveBeside takes everything back while the run goes on, since a machine takes
+// its time to end. What it returns waits for that.
+func (v *visit) leaveBeside(ctx context.Context) func(context.Context) error {
+	v.run = &pipeline.Run{} // what the run waits for is something else by now
+	done := make(chan []error, 1)
+	go func() {
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
+		defer cancel()
+		done <- v.leave(after)
+	}()
+	return func(ctx context.Context) error {
+		select {
+		case left := <-done:
+			return errors.Join(left...)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // badError is an image that does not pass. Anything else that goes wrong says
@@ -308,16 +327,38 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// look does all there is to look at. What an image has on it is looked at first:
-// it costs little and tells most.
+// look does all there is to look at. The survey tells most, so its word goes
+// first; the role's specs and the page are looked at beside it. The contract's
+// specs come after it: they install a package, to see that it can be done.
 func (v *visit) look(ctx context.Context, base *survey) error {
-	if err := v.contents(ctx, base); err != nil {
+	began := v.o.Clock.Now()
+	if err := v.expects(); err != nil {
 		return err
 	}
-	if err := v.page(ctx); err != nil {
-		return err
+	beside, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		both          sync.WaitGroup
+		page, running error
+		role, others  examples
+	)
+	both.Go(func() { page = v.page(beside) })
+	both.Go(func() { role, running = v.specs(beside, v.o.Role) })
+	err := v.contents(ctx, base)
+	if err == nil {
+		others, err = v.specs(ctx, contract)
 	}
-	return v.specs(ctx)
+	if err != nil {
+		cancel() // one reason is enough
+	}
+	both.Wait()
+	for _, err := range []error{err, page, running} {
+		if err != nil {
+			return err
+		}
+	}
+	v.s.Result.Phases = append(v.s.Result.Phases, Phase{"survey, page and specs from outside", v.o.Clock.Now().Sub(began)})
+	return v.met(role, others)
 }
 
 // page fetches the page and the version as a user would.
@@ -374,100 +415,4 @@ func (v *visit) page(ctx context.Context) error {
 	}
 	v.run.Note("the page says Hello World, /version the key")
 	return nil
-}
-
-// specs runs the role's specs and those of every image, over SSH.
-func (v *visit) specs(ctx context.Context) error {
-	began := v.o.Clock.Now()
-	specs := []string{"spec/" + v.o.Role, "spec/" + contract}
-	for _, d := range specs {
-		if _, err := os.Stat(filepath.Join(v.s.tree, "serverspec", d)); err != nil {
-			return &badError{what: "there is no serverspec/" + d + ": an image that nothing is expected of proves nothing"}
-		}
-	}
-	results := filepath.Join(v.dir, "rspec.json")
-	log, err := os.Create(filepath.Join(v.dir, "rspec.log"))
-	if err != nil {
-		return fmt.Errorf("make the log of the specs: %w", err)
-	}
-	defer log.Close()
-	v.run.Await("Serverspec")
-	_, err = v.o.Runner.Run(ctx, command.Cmd{
-		Name: "rspec", Args: append([]string{"--no-color", "--format", "documentation", "--format", "json", "--out", results}, specs...),
-		Dir: filepath.Join(v.s.tree, "serverspec"), Out: log, Grace: 5 * time.Second,
-		Env: []string{
-			"TARGET_HOST=127.0.0.1", "TARGET_PORT=" + v.ssh.port(), "TARGET_USER=" + v.o.Bake.User, "TARGET_KEY=" + v.keyFile,
-			"TARGET_HTTP_PORT=" + v.http.port(), "TARGET_SINCE=" + v.since, "IMAGE_KEY=" + v.s.Result.Recipe.Key, "LC_ALL=C.UTF-8",
-			// The connections go to this machine, whatever proxies the user has.
-			"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1", "HTTP_PROXY=", "http_proxy=",
-		},
-	})
-	v.run.Await("")
-	if errors.Is(err, exec.ErrNotFound) {
-		return &report.Failure{
-			Code: report.Usage, ID: "E-BAKE-06", What: "Serverspec is not installed",
-			State: v.image.ID + " waits to be judged; the templates are unchanged",
-			Next:  []string{"./station.sh bake  # installs what is missing"}, Err: err,
-		}
-	}
-	if ctx.Err() != nil {
-		return err
-	}
-	got, readErr := readExamples(results)
-	switch {
-	case readErr == nil && len(got.failed) > 0:
-		return &badError{what: fmt.Sprintf("%d of %d expectations are not met", len(got.failed), got.count), list: first(got.failed)}
-	case err != nil:
-		return fmt.Errorf("run the specs from outside: %w", err)
-	case readErr != nil:
-		return readErr
-	case got.of["spec/"+v.o.Role] == 0:
-		return &badError{what: "serverspec/spec/" + v.o.Role + " has no example: an image that nothing is expected of proves nothing"}
-	}
-	v.s.Result.Examples = got.count
-	v.s.Result.Phases = append(v.s.Result.Phases, Phase{"Serverspec from outside", v.o.Clock.Now().Sub(began)})
-	v.run.Fact("expectations met", got.count)
-	return nil
-}
-
-// examples is what rspec found.
-type examples struct {
-	count  int
-	of     map[string]int // by directory: "spec/web"
-	failed []string
-}
-
-func readExamples(path string) (examples, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return examples{}, fmt.Errorf("read what the specs found: %w", err)
-	}
-	var r struct {
-		Examples []struct {
-			Description string `json:"full_description"`
-			Status      string `json:"status"`
-			File        string `json:"file_path"`
-			Line        int    `json:"line_number"`
-		} `json:"examples"`
-		Summary struct {
-			Outside int `json:"errors_outside_of_examples_count"`
-		} `json:"summary"`
-		Messages []string `json:"messages"`
-	}
-	if err := json.Unmarshal(b, &r); err != nil {
-		return examples{}, fmt.Errorf("read what the specs found: %w", err)
-	}
-	e := examples{count: len(r.Examples), of: map[string]int{}}
-	for _, x := range r.Examples {
-		if dir := strings.Split(strings.TrimPrefix(x.File, "./"), "/"); len(dir) > 2 {
-			e.of[dir[0]+"/"+dir[1]]++
-		}
-		if x.Status != "passed" {
-			e.failed = append(e.failed, fmt.Sprintf("%s (%s:%d)", strings.Join(strings.Fields(x.Description), " "), strings.TrimPrefix(x.File, "./"), x.Line))
-		}
-	}
-	if r.Summary.Outside > 0 {
-		e.failed = append(e.failed, fmt.Sprintf("%d errors in the specs themselves: %s", r.Summary.Outside, strings.Join(strings.Fields(strings.Join(r.Messages, " ")), " ")))
-	}
-	return e, nil
 }

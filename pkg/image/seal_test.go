@@ -31,7 +31,7 @@ func TestAnImageIsVouchedFor(t *testing.T) {
 	assert.Equal(t, r.Recipe.Commit, s.Commit)
 	assert.Equal(t, r.Recipe.Base.ID, s.Base.ID)
 	assert.Equal(t, "1.11.2", s.Tools["packer"])
-	assert.Equal(t, 1, s.Examples)
+	assert.Equal(t, 2, s.Examples)
 
 	i, err := b.client.Image(t.Context(), r.Image)
 	require.NoError(t, err)
