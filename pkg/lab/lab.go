@@ -1,5 +1,5 @@
 // Package lab is a local AWS: enough of EC2, CloudFormation, Auto Scaling, load
-// balancing, Route 53, CloudWatch, SNS, IAM, SSM and STS to bake images, run
+// balancing, Route 53, RDS, CloudWatch, SNS, IAM, SSM and STS to bake images, run
 // stacks and send traffic to them, and an error that names the action for
 // anything else.
 //
@@ -59,6 +59,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
+	"github.com/build-deploy-chain/chain/pkg/lab/rds"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
@@ -257,12 +258,20 @@ func (l *Lab) resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the lab's machines: %w", err)
 	}
-	if err := l.core.Do(homeRegion, func(tx *core.Tx) error { ec2.Resume(tx, machines); return nil }); err != nil {
+	if err := l.core.Do(homeRegion, func(tx *core.Tx) error {
+		ec2.Resume(tx, machines)
+		rds.Resume(tx, machines)
+		return nil
+	}); err != nil {
 		return err
 	}
 	l.wg.Go(func() {
 		for id := range events {
-			if err := l.core.Do(homeRegion, func(tx *core.Tx) error { ec2.Died(tx, id); return nil }); err != nil {
+			if err := l.core.Do(homeRegion, func(tx *core.Tx) error {
+				ec2.Died(tx, id)
+				rds.Died(tx, id)
+				return nil
+			}); err != nil {
 				l.opts.Log.Error("keep that a machine died", "instance", id, "error", err)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	sdkec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -30,6 +31,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/internal/labtest"
+	labrds "github.com/build-deploy-chain/chain/pkg/lab/rds"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
 
@@ -71,6 +73,12 @@ func crowd(image string, subnets []string, vpc string) string {
 		add("Alarm", "AWS::CloudWatch::Alarm", m{"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "GreaterThanThreshold"})
 		add("Dashboard", "AWS::CloudWatch::Dashboard", m{"DashboardBody": `{"widgets":[]}`})
 		add("Record", "AWS::Route53::RecordSet", m{"HostedZoneName": "a.example.", "Name": fmt.Sprintf("%d.a.example.", n), "Type": "A", "TTL": "60", "ResourceRecords": []string{"192.0.2.1"}})
+		add("Places", "AWS::RDS::DBSubnetGroup", m{"DBSubnetGroupDescription": "d", "SubnetIds": subnets})
+		add("Settings", "AWS::RDS::DBParameterGroup", m{"Description": "d", "Family": "postgres17", "Parameters": m{"a": "1", "b": "2", "c": "3"}})
+		add("Database", "AWS::RDS::DBInstance", m{
+			"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": "20", "MasterUsername": "chain", "MasterUserPassword": "secret-one",
+			"DBSubnetGroupName": ref("Places", n), "DBParameterGroupName": ref("Settings", 0),
+		})
 		add("Parameter", "AWS::SSM::Parameter", m{"Type": "String", "Value": strconv.Itoa(n)})
 	}
 	outputs := m{}
@@ -197,6 +205,14 @@ func make3(t *testing.T, l *lab.Lab, config aws.Config) {
 		}
 		return nil
 	}))
+	require.NoError(t, l.Core().Do(labtest.Region, func(tx *core.Tx) error {
+		for id := range tx.Region.DBInstances {
+			if _, err := labrds.CreateDBSnapshot(tx, &labrds.CreateDBSnapshotInput{DBInstanceIdentifier: id, DBSnapshotIdentifier: "of-" + id}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	var points []cwtypes.MetricDatum
 	for n := range 5 {
 		points = append(points, cwtypes.MetricDatum{MetricName: aws.String("p"), Value: aws.Float64(float64(n)), Timestamp: aws.Time(time.Now().Add(-time.Duration(n+1) * time.Minute))})
@@ -215,7 +231,7 @@ func TestEveryListHasPages(t *testing.T) {
 	clients := map[string]any{
 		"autoscaling": autoscaling.NewFromConfig(config), "cloudformation": cloudformation.NewFromConfig(config), "ec2": sdkec2.NewFromConfig(config),
 		"elasticloadbalancing": elbv2.NewFromConfig(config), "iam": iam.NewFromConfig(config), "logs": cloudwatchlogs.NewFromConfig(config),
-		"monitoring": cloudwatch.NewFromConfig(config), "route53": route53.NewFromConfig(config), "sns": sns.NewFromConfig(config),
+		"monitoring": cloudwatch.NewFromConfig(config), "rds": rds.NewFromConfig(config), "route53": route53.NewFromConfig(config), "sns": sns.NewFromConfig(config),
 		"ssm": ssm.NewFromConfig(config), "sts": sts.NewFromConfig(config),
 	}
 	paging := pagersOf(l, config)
@@ -338,7 +354,8 @@ func hasPages(t *testing.T, client any, action string) bool {
 func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 	machines, groups, stacks, logs := sdkec2.NewFromConfig(config), autoscaling.NewFromConfig(config), cloudformation.NewFromConfig(config), cloudwatchlogs.NewFromConfig(config)
 	balancers, roles, zones, topics, alarms := elbv2.NewFromConfig(config), iam.NewFromConfig(config), route53.NewFromConfig(config), sns.NewFromConfig(config), cloudwatch.NewFromConfig(config)
-	var role, topic, zone string
+	databases := rds.NewFromConfig(config)
+	var role, topic, zone, settings string
 	l.Core().View(labtest.Region, func(tx *core.Tx) {
 		for _, p := range tx.World.Profiles {
 			role = p.Roles[0]
@@ -347,6 +364,9 @@ func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 			if len(x.Subscriptions) > 0 {
 				topic = x.ARN
 			}
+		}
+		for _, d := range tx.Region.DBInstances {
+			settings = d.ParameterGroup
 		}
 		for id, z := range tx.World.Zones {
 			if len(z.Records) > 2 {
@@ -392,6 +412,12 @@ func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 		"elasticloadbalancing.DescribeListeners":     following("Listeners", elbv2.NewDescribeListenersPaginator(balancers, &elbv2.DescribeListenersInput{LoadBalancerArn: balancerOf(l)})),
 		"elasticloadbalancing.DescribeLoadBalancers": following("LoadBalancers", elbv2.NewDescribeLoadBalancersPaginator(balancers, nil)),
 		"elasticloadbalancing.DescribeTargetGroups":  following("TargetGroups", elbv2.NewDescribeTargetGroupsPaginator(balancers, nil)),
+
+		"rds.DescribeDBInstances":       following("DBInstances", rds.NewDescribeDBInstancesPaginator(databases, nil)),
+		"rds.DescribeDBParameterGroups": following("DBParameterGroups", rds.NewDescribeDBParameterGroupsPaginator(databases, nil)),
+		"rds.DescribeDBParameters":      following("Parameters", rds.NewDescribeDBParametersPaginator(databases, &rds.DescribeDBParametersInput{DBParameterGroupName: &settings})),
+		"rds.DescribeDBSnapshots":       following("DBSnapshots", rds.NewDescribeDBSnapshotsPaginator(databases, nil)),
+		"rds.DescribeDBSubnetGroups":    following("DBSubnetGroups", rds.NewDescribeDBSubnetGroupsPaginator(databases, nil)),
 
 		"iam.ListAttachedRolePolicies":    following("AttachedPolicies", iam.NewListAttachedRolePoliciesPaginator(roles, &iam.ListAttachedRolePoliciesInput{RoleName: &role})),
 		"iam.ListInstanceProfilesForRole": following("InstanceProfiles", iam.NewListInstanceProfilesForRolePaginator(roles, &iam.ListInstanceProfilesForRoleInput{RoleName: &role})),

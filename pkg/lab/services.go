@@ -15,6 +15,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/iam"
 	"github.com/build-deploy-chain/chain/pkg/lab/logs"
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
+	"github.com/build-deploy-chain/chain/pkg/lab/rds"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/sns"
 	"github.com/build-deploy-chain/chain/pkg/lab/ssm"
@@ -33,6 +34,7 @@ type answering interface {
 func services(n *network.Network) ([]answering, []core.Service) {
 	list := []answering{
 		ec2.Service{},
+		rds.Service{},
 		elb.Service{},
 		autoscaling.Service{},
 		cloudwatch.Service{},
@@ -65,6 +67,7 @@ var protocols = map[string]struct {
 	"iam":                  {wire.Query, "https://iam.amazonaws.com/doc/2010-05-08/", "iam", "ValidationError"},
 	"logs":                 {wire.JSON, "", "logs", "InvalidParameterException"},
 	"monitoring":           {wire.CBOR, "http://monitoring.amazonaws.com/doc/2010-08-01/", "cloudwatch", "InvalidNextToken"},
+	"rds":                  {wire.Query, "http://rds.amazonaws.com/doc/2014-10-31/", "rds", "InvalidParameterValue"},
 	"route53":              {wire.RESTXML, "https://route53.amazonaws.com/doc/2013-04-01/", "route53", "InvalidPaginationToken"},
 	"sns":                  {wire.Query, "http://sns.amazonaws.com/doc/2010-03-31/", "sns", "InvalidParameter"},
 	"ssm":                  {wire.JSON, "", "ssm", "InvalidNextToken"},

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,9 +95,13 @@ func (s snapshot) without(t *testing.T, path string) snapshot {
 		form, err := url.ParseQuery(string(s.body))
 		require.NoError(t, err)
 		for name := range form {
-			plain := strings.NewReplacer(".member.", ".", ".entry.", ".").Replace(name)
-			if plain == path || strings.HasPrefix(plain, path+".") {
-				form.Del(name)
+			for _, plain := range []string{
+				strings.NewReplacer(".member.", ".", ".entry.", ".").Replace(name),
+				itemName.ReplaceAllString(name, "$1"),
+			} {
+				if plain == path || strings.HasPrefix(plain, path+".") {
+					form.Del(name)
+				}
 			}
 		}
 		s.body = []byte(form.Encode())
@@ -132,6 +137,9 @@ func (s snapshot) without(t *testing.T, path string) snapshot {
 	}
 	return s
 }
+
+// itemName is the name of a list's items where they have one of their own: "Tags.Tag.1".
+var itemName = regexp.MustCompile(`\.[A-Z][A-Za-z]*(\.\d+)`)
 
 func isNumber(s string) bool { _, err := strconv.Atoi(s); return err == nil }
 

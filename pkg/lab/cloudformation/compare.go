@@ -72,6 +72,8 @@ func compare(tx *core.Tx, st *state.Stack, m *state.StackModel, t *template) ([]
 		ch := &state.ResourceChange{Action: "Remove", LogicalID: id, PhysicalID: res.PhysicalID, Type: res.Type, PolicyAction: "Delete"}
 		if strings.HasPrefix(res.DeletionPolicy, "Retain") {
 			ch.PolicyAction = "Retain"
+		} else if res.DeletionPolicy == "Snapshot" {
+			ch.PolicyAction = "Snapshot"
 		}
 		ch.Before = compact(map[string]any{"Properties": res.Properties})
 		changes = append(changes, ch)
@@ -178,10 +180,7 @@ func (c *comparison) resource(def *resource) *state.ResourceChange {
 	ch.Before = compact(map[string]any{"Properties": res.Properties})
 	ch.After = compact(map[string]any{"Properties": after})
 	if ch.Replacement == "True" {
-		ch.PolicyAction = "ReplaceAndDelete"
-		if def.ReplacePolicy == "Retain" {
-			ch.PolicyAction = "ReplaceAndRetain"
-		}
+		ch.PolicyAction = "ReplaceAnd" + def.ReplacePolicy
 	}
 	return ch
 }

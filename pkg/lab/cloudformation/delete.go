@@ -134,7 +134,9 @@ func (e *engine) removeOne(r *state.StackResource, fresh bool) bool {
 		r.Work.Deadline = e.tx.After(deletion)
 		return true
 	case "removing":
-		err := h.remove(e.tx, e.call(r, nil))
+		c := e.call(r, nil)
+		c.snapshot = r.DeletionPolicy == "Snapshot"
+		err := h.remove(e.tx, c)
 		switch {
 		case err == nil || notFound(err):
 			r.Work.Phase = "going"

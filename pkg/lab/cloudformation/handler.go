@@ -31,6 +31,11 @@ type handler struct {
 	// live reads the properties that can drift as they are now, and whether
 	// the resource is still there; nil: drift detection is not supported.
 	live func(tx *core.Tx, c *call) (map[string]any, bool)
+	// replaces says of a property whose change may replace the resource, by its
+	// schema, that it does; nil: none does.
+	replaces func(property string) bool
+	// snapshots says that the policy Snapshot is meant for it: remove makes one.
+	snapshots bool
 	// signals says that SignalResource is meant for it.
 	signals bool
 }
@@ -48,6 +53,7 @@ type call struct {
 	tags     state.Tags // of the stack and of CloudFormation, to be merged with the resource's own
 	rollback bool       // a rollback to what was
 	retag    bool       // the stack's tags changed
+	snapshot bool       // of a removal: what it holds shall be kept as a snapshot
 	engine   *engine
 }
 
@@ -73,6 +79,11 @@ func (c *call) name(limit int) string {
 func (c *call) shortName() string {
 	return strings.TrimRight(c.stack.Name[:min(len(c.stack.Name), 7)], "-") + "-" +
 		c.res.LogicalID[:min(len(c.res.LogicalID), 5)] + "-" + strings.ToUpper(core.Hex(12))
+}
+
+// finalSnapshot is the name of the snapshot made before the resource is removed.
+func (c *call) finalSnapshot() string {
+	return strings.ToLower(c.stack.Name + "-snapshot-" + c.res.LogicalID + "-" + core.Hex(12))
 }
 
 // given or generated name.
@@ -189,14 +200,14 @@ func busy(err error) bool {
 	return slices.Contains([]string{
 		"DependencyViolation", "ResourceInUse", "ResourceInUseFault", "ScalingActivityInProgress", "OperationNotPermitted",
 		"InvalidIPAddress.InUse", "InvalidAddress.InUse", "ResourceContention", "DeleteConflict", "PriorRequestNotComplete",
-		"AuthFailure", "InvalidGroup.InUse",
+		"AuthFailure", "InvalidGroup.InUse", "InvalidDBInstanceState", "InvalidDBSubnetGroupStateFault", "InvalidDBParameterGroupState",
 	}, e.Code)
 }
 
 // services are the names AWS gives the services in the texts of its errors.
 var services = map[string]string{
 	"EC2": "Ec2", "ElasticLoadBalancingV2": "ElasticLoadBalancingV2", "Route53": "Route53", "CloudWatch": "CloudWatch",
-	"SNS": "Sns", "IAM": "Iam", "Logs": "CloudWatchLogs", "SSM": "Ssm",
+	"SNS": "Sns", "IAM": "Iam", "Logs": "CloudWatchLogs", "SSM": "Ssm", "RDS": "Rds",
 }
 
 // explain is the reason of a failed resource, as CloudFormation words a service's error.

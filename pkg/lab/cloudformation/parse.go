@@ -228,6 +228,9 @@ func (t *template) buildResources(m map[string]any) error {
 			ID: id, Metadata: def["Metadata"], CreationPolicy: def["CreationPolicy"], UpdatePolicy: def["UpdatePolicy"],
 			DeletionPolicy: "Delete", ReplacePolicy: "Delete", Properties: map[string]any{},
 		}
+		if def["Type"] == typeDatabase {
+			r.DeletionPolicy = "Snapshot" // the default of a database that is in no cluster
+		}
 		r.Type, ok = def["Type"].(string)
 		if !ok {
 			return badFormat("[/Resources/%s] Every Resources object must contain a Type member.", id)
@@ -291,8 +294,7 @@ func (r *resource) attributes(def map[string]any) error {
 		if !isString || !slices.Contains(p.allowed, s) {
 			return badFormat("Unrecognized %s %s for resource %s", p.key, scalar(v), r.ID)
 		}
-		if s == "Snapshot" {
-			// None of the lab's types can make one.
+		if s == "Snapshot" && !handlerOf(r.Type).snapshots {
 			return invalid("Template error: resource type %s does not support deletion policy Snapshot", r.Type)
 		}
 		*p.into = s

@@ -51,7 +51,8 @@ func (e *engine) touch(def *resource, res *state.StackResource) {
 		res.Work.Action, res.Work.Phase = "keep", "done"
 		return
 	}
-	replace := slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Always" }) ||
+	h := handlerOf(def.Type)
+	replace := slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Always" || h.replaces != nil && h.replaces(p) }) ||
 		def.Type == typeGroup && e.replacesGroup(def) && slices.ContainsFunc(diff, func(p string) bool { return kind.Recreation(p) == "Conditionally" })
 	verb := "Update:Modify"
 	if replace {

@@ -20,6 +20,7 @@ const (
 	typeGroup          = "AWS::AutoScaling::AutoScalingGroup"
 	typeWaitCondition  = "AWS::CloudFormation::WaitCondition"
 	typeLaunchTemplate = "AWS::EC2::LaunchTemplate"
+	typeDatabase       = "AWS::RDS::DBInstance"
 	typeStack          = "AWS::CloudFormation::Stack"
 )
 

@@ -31,7 +31,7 @@ func TestTemplateErrors(t *testing.T) {
 		"transform":          {"Transform: AWS::Serverless-2016-10-31" + topic, "the section Transform is not supported"},
 		"version":            {"AWSTemplateFormatVersion: '2011-01-01'" + topic, "Template format error: Template format version 2011-01-01 is not supported"},
 		"long description":   {"Description: " + strings.Repeat("x", 1025) + topic, "Template format error: Template Description is too long"},
-		"unknown type":       {"Resources: {A: {Type: AWS::Foo::Bar}, B: {Type: AWS::RDS::DBInstance}}", "Template format error: Unrecognized resource types: [AWS::Foo::Bar, AWS::RDS::DBInstance]"},
+		"unknown type":       {"Resources: {A: {Type: AWS::Foo::Bar}, B: {Type: AWS::RDS::DBCluster}}", "Template format error: Unrecognized resource types: [AWS::Foo::Bar, AWS::RDS::DBCluster]"},
 		"no type":            {"Resources: {A: {Properties: {}}}", "Template format error: [/Resources/A] Every Resources object must contain a Type member."},
 		"bad name":           {"Resources: {A-B: {Type: AWS::SNS::Topic}}", "Template format error: Resource name A-B is non alphanumeric."},
 		"unknown attribute":  {"Resources: {A: {Type: AWS::SNS::Topic, Propertiess: {}}}", "Invalid template resource property 'Propertiess'"},

@@ -20,6 +20,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/elb"
 	"github.com/build-deploy-chain/chain/pkg/lab/iam"
 	"github.com/build-deploy-chain/chain/pkg/lab/logs"
+	"github.com/build-deploy-chain/chain/pkg/lab/rds"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/lab/sns"
@@ -45,6 +46,7 @@ type world struct {
 func services() []core.Service {
 	return []core.Service{
 		ec2.Service{},
+		rds.Service{},
 		elb.Service{},
 		autoscaling.Service{},
 		cloudwatch.Service{},

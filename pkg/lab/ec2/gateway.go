@@ -101,6 +101,11 @@ func DetachInternetGateway(tx *core.Tx, in *InternetGatewayInput) (*Done, error)
 			return nil, mapped
 		}
 	}
+	for _, d := range tx.Region.DBInstances {
+		if d.VPCID == g.VPCID && d.PublicIP != "" {
+			return nil, mapped
+		}
+	}
 	g.VPCID = ""
 	return done, nil
 }

@@ -163,9 +163,12 @@ func pendingImageOf(tx *core.Tx, snapshot string) bool {
 	return false
 }
 
+// DropImage asks for the removal of an image that is no AMI's from the runtime.
+func DropImage(tx *core.Tx, ref string) { discard(tx, ref) }
+
 // discard asks for the removal of an image from the runtime once no AMI of any region has it.
 func discard(tx *core.Tx, ref string) {
-	if ref == runtime.Base {
+	if ref == runtime.Base || ref == runtime.Database {
 		return
 	}
 	for _, r := range tx.World.Regions {

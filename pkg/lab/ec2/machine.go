@@ -267,6 +267,9 @@ func Resume(tx *core.Tx, machines []runtime.Status) {
 				i.Reboot = true
 			}
 		}
+		for _, d := range tx.In(name).Region.DBInstances {
+			known[d.ResourceID] = true
+		}
 	}
 	for _, m := range machines {
 		id := m.ID

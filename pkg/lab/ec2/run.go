@@ -402,6 +402,9 @@ func freePublicIP(tx *core.Tx) string {
 		for _, i := range r.Instances {
 			used[i.PublicIP] = true
 		}
+		for _, d := range r.DBInstances {
+			used[d.PublicIP] = true
+		}
 	}
 	return freeIP(instanceNet, used)
 }

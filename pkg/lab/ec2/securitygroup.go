@@ -92,6 +92,11 @@ func DeleteSecurityGroup(tx *core.Tx, in *DeleteSecurityGroupInput) (*DeleteSecu
 			return nil, busy
 		}
 	}
+	for _, d := range tx.Region.DBInstances {
+		if slices.Contains(d.SecurityGroups, g.ID) {
+			return nil, busy
+		}
+	}
 	for _, other := range tx.Region.SecurityGroups {
 		if other == g {
 			continue

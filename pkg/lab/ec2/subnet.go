@@ -111,6 +111,11 @@ func DeleteSubnet(tx *core.Tx, in *DeleteSubnetInput) (*Done, error) {
 			}
 		}
 	}
+	for _, d := range tx.Region.DBInstances {
+		if d.SubnetID == s.ID {
+			return nil, busy
+		}
+	}
 	for _, t := range tx.Region.RouteTables {
 		for id, subnet := range t.Associations {
 			if subnet == s.ID {
@@ -192,8 +197,16 @@ func usedHosts(tx *core.Tx, s *state.Subnet) map[string]bool {
 			}
 		}
 	}
+	for _, d := range tx.Region.DBInstances {
+		if d.SubnetID == s.ID {
+			used[d.PrivateIP] = true
+		}
+	}
 	return used
 }
+
+// TakePublic gives out a public address that is no Elastic IP; "" when all are taken.
+func TakePublic(tx *core.Tx) string { return freePublicIP(tx) }
 
 // TakeHost gives out an address of a subnet, for a network interface of another service.
 func TakeHost(tx *core.Tx, subnet string) (string, error) {

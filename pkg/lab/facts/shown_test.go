@@ -30,6 +30,7 @@ var services = map[string]struct{ dir, sdk, cli string }{
 	"iam":                  {"iam", "iam", "iam"},
 	"logs":                 {"logs", "cloudwatchlogs", "logs"},
 	"monitoring":           {"cloudwatch", "cloudwatch", "cloudwatch"},
+	"rds":                  {"rds", "rds", "rds"},
 	"route53":              {"route53", "route53", "route53"},
 	"sns":                  {"sns", "sns", "sns"},
 	"ssm":                  {"ssm", "ssm", "ssm"},

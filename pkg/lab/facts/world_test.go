@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -48,6 +49,7 @@ type world struct {
 	cw  *cloudwatch.Client
 	sns *sns.Client
 	ssm *ssm.Client
+	rds *rds.Client
 
 	image, other string // AMIs whose machines serve a page on port 80
 }
@@ -79,7 +81,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.cfn, w.asg, w.elb = cloudformation.NewFromConfig(c), autoscaling.NewFromConfig(c), elb.NewFromConfig(c)
 	w.r53, w.cw = route53.NewFromConfig(c), cloudwatch.NewFromConfig(c)
-	w.sns, w.ssm = sns.NewFromConfig(c), ssm.NewFromConfig(c)
+	w.sns, w.ssm, w.rds = sns.NewFromConfig(c), ssm.NewFromConfig(c), rds.NewFromConfig(c)
 	return w
 }
 

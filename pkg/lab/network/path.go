@@ -9,6 +9,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/elb"
+	"github.com/build-deploy-chain/chain/pkg/lab/rds"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 )
@@ -67,6 +68,9 @@ func find(tx *core.Tx, client, host string, port int, pick func(n int) int) (pat
 		return p, nil
 	}
 
+	if region, d := rds.At(tx.World, ip, client); d != nil {
+		return database(tx.In(region), d, ip, client, port, refuse)
+	}
 	region, i := ec2.InstanceByPublicIP(tx.World, ip)
 	if i == nil {
 		if _, a := ec2.AddressByIP(tx.World, ip); a != nil {
@@ -86,6 +90,26 @@ func find(tx *core.Tx, client, host string, port int, pick func(n int) int) (pat
 	return path{region: region, backend: elb.Backend{Instance: i.ID, Port: port}}, nil
 }
 
+// database is the way to a database: from the internet if it has a public
+// address, and from the instances of its VPC.
+func database(tx *core.Tx, d *state.DBInstance, ip, client string, port int, refuse func(Reason, string) (path, error)) (path, error) {
+	var groups []string
+	for _, i := range tx.Region.Instances {
+		if i.VPCID == d.VPCID && i.PrivateIP == client && i.State == "running" {
+			groups = i.SecurityGroups
+		}
+	}
+	switch {
+	case ip != d.PublicIP && !rds.Inside(tx.Region, d, client):
+		return refuse(Unreachable, "database "+d.ID+" is not publicly accessible: its VPC reaches it, and nobody else")
+	case ip == d.PublicIP && !ec2.Internet(tx, d.SubnetID):
+		return refuse(Unreachable, "subnet "+d.SubnetID+" of database "+d.ID+" has no route to an internet gateway")
+	case !ec2.Allowed(tx, d.SecurityGroups, client, groups, port):
+		return refuse(NotAllowed, "no security group of database "+d.ID+" lets "+client+" in")
+	}
+	return path{region: tx.Region.Name, backend: elb.Backend{Instance: d.ResourceID, Port: port}}, nil
+}
+
 // Resolve is what a name stands for on the lab's internet: none if no zone of
 // the lab has it. An address stands for itself.
 func Resolve(tx *core.Tx, host string, pick func(n int) int) []string {
@@ -101,6 +125,9 @@ func Resolve(tx *core.Tx, host string, pick func(n int) int) []string {
 			return ips
 		}
 		if ip := ec2.IPFromDNSName(name); ip != "" {
+			return []string{ip}
+		}
+		if ip := rds.AddressOf(tx, name); ip != "" {
 			return []string{ip}
 		}
 		a := route53.Lookup(tx.World, name, func(n int64) int64 { return int64(pick(int(n))) })

@@ -20,6 +20,10 @@ var ErrNoImage = errors.New("no such image")
 // plain Debian that the lab offers as its base AMI. Save and RemoveImage refuse it.
 const Base = "base"
 
+// Database is the reference of the image that databases are made of: PostgreSQL
+// on that Debian. A runtime makes it when it is first asked for.
+const Database = "database"
+
 // Spec is what a machine is started from. The caller picks the ID, so that a
 // start cut short can be found again.
 type Spec struct {
@@ -31,6 +35,17 @@ type Spec struct {
 	UserData []byte            // decoded; delivered as a NoCloud seed
 	Labels   map[string]string // put on whatever the runtime makes
 	Fault    Fault             // zero: none
+	// Database, if set, says that the machine is a database server and no system
+	// to log in to. Its image is Database, or one that Save made of such a machine.
+	Database *DatabaseSpec
+}
+
+// DatabaseSpec is what a database server shall be.
+type DatabaseSpec struct {
+	Port           int
+	User, Password string   // of the role that owns everything
+	Name           string   // of a database to make; "" for none
+	Names          []string // by which machines of the lab find the server
 }
 
 // Fault is what shall be wrong with one machine.
@@ -64,13 +79,16 @@ type Status struct {
 type Runtime interface {
 	// Start makes the machine if it is not there, starts it if it is not
 	// running, and returns when it takes connections on port 22 (the memory
-	// runtime: at once). One machine per ID. Unknown image: ErrNoImage.
+	// runtime: at once). One machine per ID. Unknown image: ErrNoImage. A database
+	// server takes connections at its own port then, with the password of s, also
+	// if it was running with another one before.
 	Start(ctx context.Context, s Spec) (Status, error)
 	// Stop shuts the machine down cleanly and keeps its disk. A stopped one is no error.
 	Stop(ctx context.Context, id string) error
 	// Remove destroys the machine and its disk. An unknown ID is no error.
 	Remove(ctx context.Context, id string) error
-	// Save keeps the disk of a stopped machine as image ref. It overwrites.
+	// Save keeps the disk of a stopped machine as image ref. It overwrites. A
+	// database server is saved while it runs, too.
 	Save(ctx context.Context, id, ref string) error
 	// RemoveImage drops an image. An unknown ref is no error.
 	RemoveImage(ctx context.Context, ref string) error

@@ -100,6 +100,12 @@ type Region struct {
 	// autoscaling.go
 	Groups map[string]*Group // by name
 
+	// rds.go, all by name
+	DBInstances       map[string]*DBInstance
+	DBSnapshots       map[string]*DBSnapshot
+	DBSubnetGroups    map[string]*DBSubnetGroup
+	DBParameterGroups map[string]*DBParameterGroup
+
 	// cloudwatch.go, sns.go, ssm.go
 	Alarms     map[string]*Alarm // by name
 	Dashboards map[string]*Dashboard
@@ -131,6 +137,10 @@ func (r *Region) init() {
 	ensure(&r.TargetGroups)
 	ensure(&r.Listeners)
 	ensure(&r.Groups)
+	ensure(&r.DBInstances)
+	ensure(&r.DBSnapshots)
+	ensure(&r.DBSubnetGroups)
+	ensure(&r.DBParameterGroups)
 	ensure(&r.Alarms)
 	ensure(&r.Dashboards)
 	ensure(&r.Metrics)

@@ -45,8 +45,8 @@ func TestAttributes(t *testing.T) {
 	assert.True(t, schema.Lookup("AWS::EC2::LaunchTemplate").Attribute("LatestVersionNumber"))
 	assert.True(t, schema.Lookup("AWS::EC2::VPC").Attribute("CidrBlock"))
 	assert.False(t, schema.Lookup("AWS::EC2::EIP").Attribute("Domain"))
-	assert.Nil(t, schema.Lookup("AWS::RDS::DBInstance"))
-	assert.Len(t, schema.Names(), 35)
+	assert.Nil(t, schema.Lookup("AWS::RDS::DBCluster"))
+	assert.Len(t, schema.Names(), 36)
 }
 
 func TestCheck(t *testing.T) {

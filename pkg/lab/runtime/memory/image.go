@@ -12,6 +12,8 @@ type Image struct {
 	Off    bool            // no web server is enabled: port 80 is refused
 	Broken bool            // every page answers 500
 	Slow   time.Duration   // each answer waits this long, by the runtime's clock
+	// Data is what else is on the disk: what somebody put into a database, say.
+	Data map[string]string
 }
 
 // Page is one answer of a web server.
@@ -31,6 +33,6 @@ func Site(hello, key string) Image {
 
 // clone is a copy that shares nothing with the original.
 func (i Image) clone() Image {
-	i.Pages = maps.Clone(i.Pages)
+	i.Pages, i.Data = maps.Clone(i.Pages), maps.Clone(i.Data)
 	return i
 }

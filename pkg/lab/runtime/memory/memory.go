@@ -71,7 +71,7 @@ func New(o Options) (*Runtime, error) {
 	}
 	r := &Runtime{
 		opts:     o,
-		images:   map[string]Image{runtime.Base: {Off: true}},
+		images:   map[string]Image{runtime.Base: {Off: true}, runtime.Database: {Off: true}},
 		machines: map[string]*machine{},
 		watchers: map[chan string]bool{},
 	}
@@ -222,6 +222,7 @@ func (r *Runtime) Start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		m = &machine{Spec: s, Disk: disk.clone(), State: runtime.Stopped}
 		r.machines[s.ID] = m
 	}
+	m.Spec.Database = s.Database
 	if m.State != runtime.Running {
 		m.State, m.Started = runtime.Running, r.opts.Clock.Now()
 		if m.Boots == 0 && r.opts.Boot != nil {
@@ -338,7 +339,7 @@ func (r *Runtime) Save(ctx context.Context, id, ref string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if ref == "" || ref == runtime.Base {
+	if ref == "" || ref == runtime.Base || ref == runtime.Database {
 		return fmt.Errorf("save %s as %q: this name is not free", id, ref)
 	}
 	r.mu.Lock()
@@ -347,7 +348,7 @@ func (r *Runtime) Save(ctx context.Context, id, ref string) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("save %s: %w", id, runtime.ErrNoMachine)
-	case m.State != runtime.Stopped:
+	case m.State != runtime.Stopped && m.Spec.Database == nil:
 		return fmt.Errorf("save %s: it is running", id)
 	}
 	r.images[ref] = m.Disk.clone()
@@ -359,8 +360,8 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if ref == runtime.Base {
-		return errors.New("remove the base image: it belongs to the runtime")
+	if ref == runtime.Base || ref == runtime.Database {
+		return errors.New("remove the image " + ref + ": it belongs to the runtime")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -383,7 +384,8 @@ func (r *Runtime) List(ctx context.Context) ([]runtime.Status, error) {
 }
 
 // Dial connects to port 80, the web server, or to port 22, which shows a banner
-// and understands nothing. Every other port is refused.
+// and understands nothing; of a database server to its port, which understands
+// nothing either. Every other port is refused.
 func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -397,10 +399,18 @@ func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, erro
 	fault := m.Spec.Fault
 	booted := !r.opts.Clock.Now().Before(m.Started.Add(fault.BootDelay))
 	web := m.web
-	refused := fault.Never || !booted || port != 22 && (port != 80 || m.Disk.Off)
+	database := m.Spec.Database
+	listens := port == 22 || port == 80 && !m.Disk.Off
+	if database != nil {
+		listens = port == database.Port
+	}
+	refused := fault.Never || !booted || !listens
 	r.mu.Unlock()
 	if refused {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s port %d: %w", id, port, syscall.ECONNREFUSED)}
+	}
+	if database != nil {
+		return web.banner("") // PostgreSQL's server waits for its client to speak
 	}
 	if port == 22 {
 		return web.banner("SSH-2.0-memory\r\n")

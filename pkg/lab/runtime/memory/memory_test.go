@@ -68,7 +68,7 @@ func TestDiskBelongsToTheMachine(t *testing.T) {
 	i, ok := r.Image("ami-1")
 	assert.True(t, ok)
 	assert.Equal(t, memory.Site("old", "k1"), i, "the image it came from is untouched")
-	assert.Equal(t, []string{"ami-1", runtime.Base}, r.Images())
+	assert.Equal(t, []string{"ami-1", runtime.Base, runtime.Database}, r.Images())
 
 	require.NoError(t, r.Edit("i-1", func(d *memory.Image) { d.Off = true }))
 	_, _, err = page(t, r)

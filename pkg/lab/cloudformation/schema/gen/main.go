@@ -54,6 +54,7 @@ var types = []string{
 	"AWS::KMS::Alias",
 	"AWS::KMS::Key",
 	"AWS::Logs::LogGroup",
+	"AWS::RDS::DBInstance",
 	"AWS::RDS::DBParameterGroup",
 	"AWS::RDS::DBSubnetGroup",
 	"AWS::Route53::RecordSet",
