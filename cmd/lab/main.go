@@ -212,10 +212,11 @@ func (o *options) runtime(ctx context.Context, log *slog.Logger) (runtime.Runtim
 	}
 	defer release()
 	begin := time.Now()
-	ref, err := base.Prepare(ctx, base.Options{
+	making := base.Options{
 		Engine: api, Cache: o.cache, Log: log,
-		Progress: func(line string) { log.Info("base image", "progress", line) },
-	})
+		Progress: func(line string) { log.Info("image", "progress", line) },
+	}
+	ref, err := base.Prepare(ctx, making)
 	if err != nil {
 		return nil, image, err
 	}
@@ -224,6 +225,15 @@ func (o *options) runtime(ctx context.Context, log *slog.Logger) (runtime.Runtim
 	r, err := docker.New(ctx, docker.Options{
 		Lab: o.id, Base: ref, Host: o.host, Log: log,
 		Packages: docker.Packages{Dir: filepath.Join(o.cache, "packages"), Mirrors: base.Mirrors(ctx)},
+		Database: func(ctx context.Context) (string, error) {
+			api, err := docker.Connect(ctx, o.host)
+			if err != nil {
+				return "", err
+			}
+			defer api.Close()
+			making.Engine = api
+			return base.Database(ctx, making, ref)
+		},
 	})
 	return r, image, err
 }

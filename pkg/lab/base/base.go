@@ -36,6 +36,9 @@ var buildScript string
 //go:embed customize.sh
 var customizeScript string
 
+//go:embed database.sh
+var databaseScript string
+
 // Repository is the engine's name of base images; the tag is their digest.
 const Repository = "chain-lab-base"
 
@@ -70,30 +73,57 @@ func Prepare(ctx context.Context, o Options) (string, error) {
 	if pull {
 		recipe = append(recipe, deriveScript)
 	}
-	digest := digest(recipe...)
+	return obtain(ctx, o, "base", digest(recipe...), func(tarball string) error {
+		if pull {
+			o.Progress("making the base image from " + upstream + "; later labs take it from " + o.Cache)
+			return derive(ctx, o, tarball, sources, options)
+		}
+		o.Progress("building the base image with mmdebstrap, about a minute; later labs take it from " + o.Cache)
+		return bootstrap(ctx, tarball, sources, options)
+	})
+}
+
+// Database makes sure that the engine has the image of database servers, made of
+// the base image with the given reference, and returns its own: as Prepare does,
+// but nobody should ask before a database is wanted.
+func Database(ctx context.Context, o Options, from string) (string, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	return obtain(ctx, o, "database", digest(databaseScript, from), func(tarball string) error {
+		o.Progress("installing PostgreSQL for the first database, about a minute; later labs take it from " + o.Cache)
+		return inside(ctx, o, from, databaseScript, nil, tarball)
+	})
+}
+
+// obtain gives the engine an image that it may lack, from the cache or built.
+func obtain(ctx context.Context, o Options, kind, digest string, build func(tarball string) error) (string, error) {
 	ref := Repository + ":" + digest
 	if _, err := o.Engine.ImageInspect(ctx, ref); err == nil {
 		return ref, nil
 	} else if !errdefs.IsNotFound(err) {
-		return "", fmt.Errorf("base image: %w", err)
+		return "", fmt.Errorf("%s image: %w", kind, err)
 	}
-	tarball := filepath.Join(o.Cache, "base-"+digest+".tar")
+	tarball := filepath.Join(o.Cache, kind+"-"+digest+".tar")
 	unlock, err := lock(ctx, o.Cache)
 	if err != nil {
-		return "", fmt.Errorf("base image: %w", err)
+		return "", fmt.Errorf("%s image: %w", kind, err)
 	}
 	defer unlock()
 	if _, err := os.Stat(tarball); err != nil {
-		if err := build(ctx, o, tarball, sources, options, pull); err != nil {
-			return "", fmt.Errorf("base image: %w", err)
+		if err := write(tarball, build); err != nil {
+			return "", fmt.Errorf("%s image: %w", kind, err)
 		}
-		forget(o)
+		forget(o, kind)
 	}
 	if now := time.Now(); os.Chtimes(tarball, now, now) != nil {
 		o.Log.Info("the cache does not note that it was used", "file", tarball)
 	}
 	if err := load(ctx, o, tarball, ref, digest); err != nil {
-		return "", fmt.Errorf("base image: %w", err)
+		return "", fmt.Errorf("%s image: %w", kind, err)
 	}
 	return ref, nil
 }
@@ -171,20 +201,12 @@ func lock(ctx context.Context, dir string) (func(), error) {
 	}
 }
 
-// build writes the tarball, or nothing.
-func build(ctx context.Context, o Options, tarball, sources string, options []string, pull bool) error {
+// write makes the tarball, or nothing.
+func write(tarball string, build func(tarball string) error) error {
 	part := filepath.Join(filepath.Dir(tarball), "part-"+filepath.Base(tarball)) // mmdebstrap goes by the name's end
 	defer os.Remove(part)
-	if !pull {
-		o.Progress("building the base image with mmdebstrap, about a minute; later labs take it from " + o.Cache)
-		if err := bootstrap(ctx, part, sources, options); err != nil {
-			return err
-		}
-	} else {
-		o.Progress("making the base image from " + upstream + "; later labs take it from " + o.Cache)
-		if err := derive(ctx, o, part, sources, options); err != nil {
-			return err
-		}
+	if err := build(part); err != nil {
+		return err
 	}
 	return os.Rename(part, tarball)
 }
@@ -254,8 +276,8 @@ func load(ctx context.Context, o Options, tarball, ref, digest string) error {
 const kept = 3
 
 // forget drops the tarballs that were used least recently.
-func forget(o Options) {
-	all, _ := filepath.Glob(filepath.Join(o.Cache, "base-*.tar")) // the pattern is well formed
+func forget(o Options, kind string) {
+	all, _ := filepath.Glob(filepath.Join(o.Cache, kind+"-*.tar")) // the pattern is well formed
 	used := func(f string) (t time.Time) {
 		if i, err := os.Stat(f); err == nil {
 			t = i.ModTime()
@@ -265,7 +287,7 @@ func forget(o Options) {
 	slices.SortFunc(all, func(a, b string) int { return used(b).Compare(used(a)) })
 	for _, f := range all[min(kept, len(all)):] {
 		if err := os.Remove(f); err != nil {
-			o.Log.Warn("the base image of an earlier recipe stays", "error", err)
+			o.Log.Warn("the image of an earlier recipe stays", "error", err)
 		}
 	}
 }

@@ -101,7 +101,9 @@ func TestBuildFails(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mmdebstrap"), []byte("#!/bin/sh\necho E: no such mirror >&2\nexit 1\n"), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	cache := t.TempDir()
-	err := base.Build(t.Context(), base.Options{Cache: cache, Progress: func(string) {}}, filepath.Join(cache, "base-x.tar"), "URIs: http://mirror.example/debian\n", nil, false)
+	err := base.Write(filepath.Join(cache, "base-x.tar"), func(tarball string) error {
+		return base.Bootstrap(t.Context(), tarball, "URIs: http://mirror.example/debian\n", nil)
+	})
 	require.ErrorContains(t, err, "E: no such mirror")
 	require.ErrorContains(t, err, "exit status 1")
 	entries, err := os.ReadDir(cache)
@@ -123,8 +125,10 @@ func TestBuildAsks(t *testing.T) {
 		require.NoError(t, os.Chtimes(old, used, used))
 	}
 	tarball := filepath.Join(cache, "base-x.tar")
-	o := base.Options{Cache: cache, Progress: func(string) {}}
-	require.NoError(t, base.Build(t.Context(), o, tarball, "URIs: http://mirror.example/debian\n", []string{`Acquire::Check-Date "false";`, `Acquire::Retries "3";`}, false))
+	o := base.Options{Cache: cache}
+	require.NoError(t, base.Write(tarball, func(tarball string) error {
+		return base.Bootstrap(t.Context(), tarball, "URIs: http://mirror.example/debian\n", []string{`Acquire::Check-Date "false";`, `Acquire::Retries "3";`})
+	}))
 	assert.FileExists(t, tarball)
 	b, err := os.ReadFile(filepath.Join(dir, "args"))
 	require.NoError(t, err)
@@ -132,7 +136,7 @@ func TestBuildAsks(t *testing.T) {
 	for _, p := range []string{"systemd-sysv", "openssh-server", "cloud-init", "sudo"} {
 		assert.Contains(t, string(b), p)
 	}
-	base.Forget(o)
+	base.Forget(o, "base")
 	left, err := filepath.Glob(filepath.Join(cache, "*"))
 	require.NoError(t, err)
 	assert.Equal(t, []string{filepath.Join(cache, "base-old0.tar"), filepath.Join(cache, "base-old1.tar"), tarball}, left, "those used last")

@@ -50,8 +50,15 @@ func derive(ctx context.Context, o Options, out, sources string, options []strin
 	} else if err != nil {
 		return err
 	}
+	return inside(ctx, o, upstream, deriveScript, map[string]string{
+		"build.sh": buildScript, "customize.sh": customizeScript, "sources": sources, "options": strings.Join(options, "\n"),
+	}, out)
+}
+
+// inside makes the tarball by a script in a container of an image, which finds the files in /lab.
+func inside(ctx context.Context, o Options, image, script string, texts map[string]string, out string) error {
 	c, err := o.Engine.ContainerCreate(ctx, client.ContainerCreateOptions{Config: &container.Config{
-		Image: upstream, Cmd: []string{"sh", "-c", deriveScript}, Entrypoint: []string{},
+		Image: image, Cmd: []string{"sh", "-c", script}, Entrypoint: []string{},
 	}})
 	if err != nil {
 		return err
@@ -59,12 +66,10 @@ func derive(ctx context.Context, o Options, out, sources string, options []strin
 	defer func() {
 		_, err := o.Engine.ContainerRemove(context.WithoutCancel(ctx), c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		if err != nil {
-			o.Log.Warn("the container of the base image stays", "container", c.ID, "error", err)
+			o.Log.Warn("the container in which an image was made stays", "container", c.ID, "error", err)
 		}
 	}()
-	files, err := archive(map[string]string{
-		"build.sh": buildScript, "customize.sh": customizeScript, "sources": sources, "options": strings.Join(options, "\n"),
-	})
+	files, err := archive(texts)
 	if err == nil {
 		_, err = o.Engine.CopyToContainer(ctx, c.ID, client.CopyToContainerOptions{DestinationPath: "/", Content: files})
 	}
@@ -80,7 +85,7 @@ func derive(ctx context.Context, o Options, out, sources string, options []strin
 		return err
 	case s := <-end.Result:
 		if s.StatusCode != 0 {
-			return fmt.Errorf("%s: exit status %d:\n%s", upstream, s.StatusCode, containerLog(ctx, o, c.ID))
+			return fmt.Errorf("%s: exit status %d:\n%s", image, s.StatusCode, containerLog(ctx, o, c.ID))
 		}
 	}
 	return export(ctx, o, c.ID, out)

@@ -5,6 +5,7 @@ var (
 	HostSources = hostSources
 	MirrorsOf   = mirrors
 	PassedOn    = passedOn
-	Build       = build
+	Write       = write
+	Bootstrap   = bootstrap
 	Forget      = forget
 )

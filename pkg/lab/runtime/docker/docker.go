@@ -36,6 +36,7 @@ const (
 	labelFault   = "chain.lab.fault"
 
 	labelPackages = "chain.lab.packages"
+	labelDatabase = "chain.lab.database" // the port of a database server
 )
 
 // Options of a Runtime.
@@ -49,6 +50,9 @@ type Options struct {
 	Relay bool         // reach machines through a relay container even where the host could do without
 
 	Packages Packages // cache of packages for machines; zero: none
+	// Database gives the engine's reference of the image behind runtime.Database.
+	// It is first called when a database is wanted, for it may have to make it; nil: there are none.
+	Database func(ctx context.Context) (string, error)
 }
 
 // Runtime keeps machines in an engine.
@@ -66,6 +70,7 @@ type Runtime struct {
 	subnet   netip.Prefix
 	gateway  netip.Addr
 
+	making   sync.Mutex // the image of database servers
 	mu       sync.Mutex
 	busy     map[string]*turn
 	up       map[string]netip.Addr // machines known to run

@@ -17,7 +17,7 @@ const manyLayers = 32
 // Save commits the container of a stopped machine. Each save on top of a save
 // adds a layer; a bake starts from the base, so its images have two.
 func (r *Runtime) Save(ctx context.Context, id, ref string) error {
-	if ref == runtime.Base || !refs.MatchString(ref) {
+	if ref == runtime.Base || ref == runtime.Database || !refs.MatchString(ref) {
 		return fmt.Errorf("save %s as %q: this name is not free", id, ref)
 	}
 	defer r.lock(id)()
@@ -32,7 +32,8 @@ func (r *Runtime) save(ctx context.Context, id, ref string) error {
 	if err != nil {
 		return machineError(err)
 	}
-	if c.State.Running {
+	database := c.Config.Labels[labelDatabase] != ""
+	if c.State.Running && !database {
 		return errors.New("it is running")
 	}
 	before, err := r.api.ImageInspect(ctx, r.image(ref))
@@ -42,7 +43,8 @@ func (r *Runtime) save(ctx context.Context, id, ref string) error {
 	// The command of the container may hold its faults, the machines of the
 	// image shall not.
 	_, err = r.api.ContainerCommit(ctx, c.ID, client.ContainerCommitOptions{
-		Reference: r.image(ref), NoPause: true, Changes: []string{`CMD ["/sbin/init"]`},
+		// A database stands still meanwhile; what is restored of it recovers as after a power cut.
+		Reference: r.image(ref), NoPause: !c.State.Running, Changes: []string{`CMD ["/sbin/init"]`},
 	})
 	if err != nil {
 		return err
@@ -65,8 +67,8 @@ func (r *Runtime) save(ctx context.Context, id, ref string) error {
 // RemoveImage drops the image's name. Its layers go with the last machine that
 // was started from it.
 func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
-	if ref == runtime.Base {
-		return errors.New("remove the base image: it belongs to the runtime")
+	if ref == runtime.Base || ref == runtime.Database {
+		return errors.New("remove the image " + ref + ": it belongs to the runtime")
 	}
 	if !refs.MatchString(ref) {
 		return nil

@@ -77,7 +77,12 @@ func (r *Runtime) start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		}
 	}
 	r.running(s.ID, c)
-	if err := r.boot(ctx, s.ID, faultOf(c)); err != nil {
+	if s.Database != nil {
+		err = r.serve(ctx, s)
+	} else {
+		err = r.boot(ctx, s.ID, faultOf(c))
+	}
+	if err != nil {
 		return runtime.Status{}, err
 	}
 	return status(s.ID, c), nil
@@ -102,6 +107,13 @@ func (r *Runtime) makeAt(ctx context.Context, s runtime.Spec, at netip.Addr) (co
 	if s.Image != runtime.Base && !refs.MatchString(s.Image) {
 		return none, runtime.ErrNoImage
 	}
+	image := r.image(s.Image)
+	if s.Image == runtime.Database {
+		var err error
+		if image, err = r.database(ctx); err != nil {
+			return none, err
+		}
+	}
 	fault, err := json.Marshal(s.Fault)
 	if err != nil {
 		return none, err
@@ -109,6 +121,10 @@ func (r *Runtime) makeAt(ctx context.Context, s runtime.Spec, at netip.Addr) (co
 	labels := map[string]string{}
 	maps.Copy(labels, s.Labels)
 	labels[LabelLab], labels[labelMachine], labels[labelImage], labels[labelFault] = r.opts.Lab, s.ID, s.Image, string(fault)
+	var names []string
+	if s.Database != nil {
+		labels[labelDatabase], names = strconv.Itoa(s.Database.Port), s.Database.Names
+	}
 	wait := stopWait
 	host := &container.HostConfig{
 		NetworkMode:  container.NetworkMode(r.prefix()),
@@ -125,13 +141,13 @@ func (r *Runtime) makeAt(ctx context.Context, s runtime.Spec, at netip.Addr) (co
 	_, err = r.api.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name: r.container(s.ID),
 		Config: &container.Config{
-			Image: r.image(s.Image), Hostname: s.Hostname, Labels: labels, Tty: true,
+			Image: image, Hostname: s.Hostname, Labels: labels, Tty: true,
 			Env: []string{"container=docker"}, Cmd: r.command(s.Fault), Entrypoint: []string{},
 			StopSignal: "SIGRTMIN+3", StopTimeout: &wait,
 		},
 		HostConfig: host,
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
-			r.prefix(): {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: at}},
+			r.prefix(): {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: at}, Aliases: names},
 		}},
 	})
 	if gone(err) {
