@@ -2,18 +2,35 @@
 # Sets up and checks this station, then runs a target:
 #
 #   ./station.sh TARGET [ARGUMENTS]     ./station.sh -l lists the targets
+#   ./station.sh setup                  everything a person needs: tools, Git hooks, AWS
+#   ./station.sh station:check          looks at all tools and installs none
 #
-# What is missing is installed (as root at once, else with sudo after asking) or
-# built into ${XDG_CACHE_HOME:-~/.cache}/chain; station/tools says what that may
+# Before any of them: -yes installs without asking, -dry-run only tells what it
+# would do. Fetched alone (curl or wget) and run outside of a clone it brings
+# itself up to date, clones the repository into ./chain, and sets up from there.
+#
+# What is missing is installed (on a terminal after asking; with sudo unless root)
+# or built into ${XDG_CACHE_HOME:-~/.cache}/chain; station/tools says what that may
 # be. Then the targets are compiled into .chain/bin and the one asked for takes
 # the place of this script, so that its exit code and signals are its own.
-# Exit codes of the set-up itself: 2 usage, 3 a tool is missing and may not be
-# installed, 1 it failed. Runs with the bash 3.2 of macOS.
+# Exit codes of the set-up itself: 2 usage, 3 a tool or a right is missing, 5 the
+# published station.sh is not ours, 8 declined, 1 it failed. Runs with the bash
+# 3.2 of macOS.
 
 # shellcheck disable=SC2317 # many functions are called by their names
 set -euo pipefail
 
-top=$(cd "$(dirname "$0")" && pwd -P)
+# What only a published station.sh has use for. station/publish counts the version
+# up and writes the keys of station/allowed_signers in here; they are not read
+# from elsewhere. The other two may be set from outside.
+version=1
+signers=''
+url=${CHAIN_STATION_URL:-}
+repository=${CHAIN_REPOSITORY:-https://github.com/build-deploy-chain/chain.git}
+
+me=${BASH_SOURCE:-} # empty when this comes from a pipe
+top=$PWD
+[ -z "$me" ] || top=$(cd "$(dirname "$me")" && pwd -P)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/chain
 state=$top/.chain/station
 chain=$top/.chain/bin/chain
@@ -21,7 +38,7 @@ export PATH="$PATH:/usr/sbin:/sbin" CHECKPOINT_DISABLE=1
 # The same with and without a C compiler: what is compiled once stays good when
 # one gets installed.
 export CGO_ENABLED=0
-. "$top/station/goflags"
+yes='' dry='' proxy='' spared=''
 
 say() { echo "station: $*"; }
 
@@ -39,38 +56,66 @@ digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 25
 
 # --- what is there -----------------------------------------------------------
 
-docker_version() { dockerd --version 2>/dev/null || docker version --format '{{.Server.Version}}'; }
-plugin_version() { packer plugins installed | sed -n 's/.*packer-plugin-amazon_v\([0-9.]*\).*/\1/p' | sort -V | tail -n 1; }
-# each_version NAME ASK: what every program of that name in PATH answers.
-each_version() {
-  local dir
-  printf '%s\n' "$PATH" | tr ':' '\n' | while read -r dir; do if [ -x "$dir/$1" ]; then "$dir/$1" "$2" 2>/dev/null || true; fi; done
+# Sets `packages`: the system's come by apt, brew, dnf, or none of them.
+packager() {
+  case $OSTYPE in darwin*) set -- brew ;; *) set -- apt-get dnf brew ;; esac
+  packages=none
+  local program
+  for program; do
+    if command -v "$program" >/dev/null; then packages=${program%-get}; return; fi
+  done
 }
-aws_version() { each_version aws --version | grep "^aws-cli/$1\."; }
-old_packer_version() { CHECKPOINT_DISABLE=1 each_version packer version | grep '^Packer v1\.6\.'; }
-gem_version() { ruby -e 'puts Gem::Specification.find_by_name(ARGV[0]).version' "$1"; }
-module_version() { sed -n 's/^ *"version": *"\(.*\)",*$/\1/p' "/usr/share/puppet/modules/$1/metadata.json"; }
-venv_version() { python3 -c 'import ensurepip, platform, venv; print(platform.python_version())'; }
 
-# The rows of the sets asked for: tool|least|version command|get.
+# The rows of the sets asked for: tool|least|version command|method. Set-up has
+# many uses for them, so they are read once.
 rows() {
   sed '/^#/d; /^[[:space:]]*$/d; s/[[:space:]]*|[[:space:]]*/|/g; s/[[:space:]]*$//' "$top/station/tools" |
-    while IFS='|' read -r tool set least version get; do
-      case " $sets " in *" $set "*) printf '%s|%s|%s|%s\n' "$tool" "$least" "$version" "$get" ;; esac
+    while IFS='|' read -r tool set least version get apt brew dnf; do
+      case " $sets " in *" $set "*) ;; *) continue ;; esac
+      local method=
+      case $packages in apt) method=$apt ;; brew) method=$brew ;; dnf) method=$dnf ;; esac
+      case ${method:-$get} in
+        -) continue ;;
+        '' | 'build '* | 'go '* | 'pip '* | 'gem '* | 'hand '* | 'cask '*) method=${method:-$get} ;;
+        *) if [ -n "$method" ]; then method="$packages $method"; else method=$get; fi ;;
+      esac
+      printf '%s|%s|%s|%s\n' "$tool" "$least" "$version" "${method:-hand the packages of your system}"
     done
 }
 
-# version_of COMMAND: the first number with a dot in what it prints, or nothing.
-version_of() { (eval "$1" 2>/dev/null || true) | grep -Eo '[0-9]+(\.[0-9]+)+' | sed -n 1p || true; }
+# how METHOD: the same for a person.
+how() {
+  case $1 in
+    'apt '*) echo "apt-get install ${1#apt }" ;;
+    'cask '*) echo "brew install --cask ${1#cask }" ;;
+    'brew '* | 'dnf '*) echo "${1%% *} install ${1#* }" ;;
+    'hand '*) echo "get it from ${1#hand }" ;;
+    *) echo "./station.sh setup makes it" ;;
+  esac
+}
 
-at_least() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p)" = "$2" ]; }
+# version_of COMMAND: the first number with a dot in what it prints, or nothing.
+version_of() { (eval "$1" 2>/dev/null </dev/null || true) | grep -Eo '[0-9]+(\.[0-9]+)+' | sed -n 1p || true; }
+
+# at_least FOUND LEAST: number by number, for not every sort knows versions.
+at_least() {
+  [ -n "$1" ] || return 1
+  local found=$1. least=$2. f l
+  while [ -n "$least" ]; do
+    f=${found%%.*} l=${least%%.*}
+    found=${found#*.} least=${least#*.}
+    [ "$((10#${f:-0}))" -le "$((10#$l))" ] || return 0
+    [ "$((10#${f:-0}))" -eq "$((10#$l))" ] || return 1
+  done
+}
 
 # Where a tool that we build or fetch lives: one directory for each recipe.
 home_of() {
   case $1 in
-    "build "*) echo "$cache/tools/$(dirname "${1#build }")-$(cd "$top/station/$(dirname "${1#build }")" && cat ./* | digest)" ;;
+    "build "*) echo "$cache/tools/$(dirname "${1#build }")-$(cd "$top/station/$(dirname "${1#build }")" && LC_ALL=C && cat ./* | digest)" ;;
     "go "*) local at=${1#go }; echo "$cache/tools/$(basename "${at%@*}")-${at#*@}" ;;
     "pip "*) local at=${1#pip }; echo "$cache/tools/${at%==*}-${at#*==}" ;;
+    "gem "*) local at=${1#gem }; echo "$cache/tools/${at%:*}-${at#*:}" ;;
   esac
 }
 
@@ -82,26 +127,44 @@ use_cache() {
     if [ -n "$home" ] && [ -e "$home/.complete" ]; then
       case ":$PATH:" in *":$home/bin:"*) ;; *) PATH=$home/bin:$PATH ;; esac
       if [ -d "$home/plugins" ]; then export PACKER_PLUGIN_PATH=$home/plugins; fi
+      # The colon at its end keeps the gems of the system.
+      if [ -d "$home/gems" ]; then export GEM_PATH="$home/gems:${GEM_PATH:-}"; fi
     fi
   done <<ROWS
 $(rows)
 ROWS
 }
 
-# Sets `missing` to the rows whose tool is not there or too old.
+# Sets `missing` to the rows whose tool is not there or too old, and tells them;
+# with a word, those that will do as well. pkg/station prints the same lines.
 look() {
-  local tool least version get found
+  local tool least version method found all answers=$state/versions.$$
   missing=
-  while IFS='|' read -r tool least version get; do
-    found=$(version_of "$version")
-    if ! at_least "$found" "$least"; then
-      if [ -n "$found" ]; then say "$tool is $found, $least or newer is needed"; else say "$tool is missing"; fi
-      missing="$missing$tool|$least|$version|$get
+  # shellcheck source=station/versions
+  . "$top/station/versions"
+  mkdir -p "$answers"
+  all=$(rows)
+  # All at once: some take a second to say it.
+  while IFS='|' read -r tool least version method; do
+    version_of "$version" >"$answers/$tool" &
+  done <<ROWS
+$all
+ROWS
+  wait
+  while IFS='|' read -r tool least version method; do
+    found=$(cat "$answers/$tool")
+    if at_least "$found" "$least"; then
+      [ -z "${1:-}" ] || printf '✔ %-20s %s\n' "$tool" "$found"
+    else
+      if [ -n "$found" ]; then found="is $found, $least or newer is needed"; else found="is missing, $least or newer is needed"; fi
+      printf '✖ %-20s %s: %s\n' "$tool" "$found" "$(how "$method")"
+      missing="$missing$tool|$least|$version|$method
 "
     fi
   done <<ROWS
-$(rows)
+$all
 ROWS
+  rm -rf "$answers"
 }
 
 # --- what is missing ---------------------------------------------------------
@@ -109,45 +172,66 @@ ROWS
 # get_of METHOD: the arguments of the missing rows that come by it, each once.
 get_of() { printf '%s' "$missing" | sed -n "s/^.*|$1 //p" | sort -u; }
 
-# apt PACKAGES: installs them; as root, else with sudo after asking.
-apt() {
-  local packages=$* as=
-  if ! command -v apt-get >/dev/null; then
-    fail 3 E-STA-01 "tools are missing, and this station has no apt-get to install them with" \
-      "station/tools" "nothing was installed" "install what is named above, then the same command again"
-  fi
-  local by_hand="apt-get update && apt-get install --no-install-recommends $packages"
-  if [ "$(id -u)" -ne 0 ]; then
-    local answer=
-    if command -v sudo >/dev/null; then
-      as="sudo env"
-      if sudo -n true 2>/dev/null && [ -n "${CI:-}" ]; then
-        answer=y
-      elif [ -t 0 ] && [ -t 1 ]; then
-        printf 'station: install with sudo: %s? [y/N] ' "$packages"
-        read -r answer
-      fi
-    fi
-    case $answer in
-      y | Y | yes) sudo -v || answer= ;;
-      *) answer= ;;
-    esac
-    [ -n "$answer" ] || fail 3 E-STA-01 "tools are missing, and this user may not install them" \
-      "station/tools" "nothing was installed" "sudo sh -c '$by_hand'" "the same command again"
-  fi
-  say "installing with apt-get: $packages"
-  apt_as=$as apt_packages=$packages
-  background apt apt_run
+terminal() { [ -t 1 ] && { [ -t 0 ] || { [ -z "$me" ] && (: </dev/tty) 2>/dev/null; }; }; }
+
+# asked QUESTION: yes, no, or nobody there to answer (2).
+asked() {
+  local answer=
+  [ -z "$yes" ] || return 0
+  terminal || return 2
+  printf 'station: %s [y/N] ' "$1"
+  # From a pipe, stdin is this script.
+  if [ -t 0 ]; then read -r answer || true; else read -r answer </dev/tty || true; fi
+  case $answer in y | Y | yes) ;; *) return 1 ;; esac
 }
 
-apt_run() {
-  local as=$apt_as
-  # shellcheck disable=SC2086 # words on purpose
-  ${as:-env} DEBIAN_FRONTEND=noninteractive apt-get update -q -o APT::Update::Error-Mode=any -o Acquire::Retries=2 || return 4
-  # shellcheck disable=SC2086
-  ${as:-env} DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-    -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o DPkg::Options::=--force-unsafe-io $apt_packages
+# allowed PACKAGES CASKS: may they be installed, and as whom? Sets `as`. What is
+# built into the cache needs nobody's leave without a terminal, packages do.
+allowed() {
+  local by_hand answer=0
+  as='env'
+  case $packages in
+    apt) by_hand="apt-get update && apt-get install --no-install-recommends $1" ;;
+    dnf) by_hand="dnf install $1" ;;
+    brew) by_hand=$(printf '%s' "${1:+brew install $1}${1:+${2:+ && }}${2:+brew install --cask $2}") ;;
+    *) by_hand= ;;
+  esac
+  [ -z "$1$2" ] || [ -n "$by_hand" ] || fail 3 E-STA-01 "tools are missing, and there is no package manager to install them with" \
+    "station/tools" "nothing was installed" "install what is named above" "the same command again"
+  asked "install what is named above?" || answer=$?
+  if [ $answer -eq 1 ]; then fail 8 E-STA-05 "declined" "station/tools" "nothing was installed" "./station.sh -yes ...   # installs without asking"; fi
+  [ -n "$1$2" ] || return 0
+  local rights="this user may not install them"
+  if [ "$packages" = brew ]; then
+    [ "$(id -u)" -ne 0 ] || fail 3 E-STA-01 "Homebrew does not work for root" "brew" "nothing was installed" "run this as the user who owns Homebrew"
+    [ -w "$(brew --prefix)" ] || fail 3 E-STA-01 "tools are missing, and $rights" "$(brew --prefix) is not writable" "nothing was installed" \
+      "$by_hand   # as the user who owns Homebrew" "the same command again"
+    if [ $answer -eq 2 ] && [ -z "${CI:-}" ]; then fail 3 E-STA-01 "tools are missing, and there is nobody to ask" "station/tools" "nothing was installed" "$by_hand" "or with -yes: ./station.sh -yes ..."; fi
+  elif [ "$(id -u)" -ne 0 ]; then
+    as="sudo env"
+    # sudo drops the proxies that apt and dnf need.
+    local name
+    for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+      [ -z "${!name:-}" ] || as="$as $name=${!name}"
+    done
+    # Without a terminal only a sudo that asks nothing will do, and only if told.
+    if ! command -v sudo >/dev/null || { if [ $answer -eq 2 ]; then [ -z "${CI:-}" ] || ! sudo -n true 2>/dev/null; elif terminal; then ! sudo -v; else ! sudo -n true 2>/dev/null; fi; }; then
+      fail 3 E-STA-01 "tools are missing, and $rights" "station/tools" "nothing was installed" \
+        "sudo sh -c '$by_hand'   # or as root: $by_hand" "the same command again"
+    fi
+  fi
 }
+
+# What a killed run of dpkg left half done is finished first.
+apt_run() {
+  if [ -n "$(dpkg --audit 2>/dev/null)" ]; then $as DEBIAN_FRONTEND=noninteractive dpkg --configure -a || return 4; fi
+  $as DEBIAN_FRONTEND=noninteractive apt-get update -q -o APT::Update::Error-Mode=any -o Acquire::Retries=2 || return 4
+  $as DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o DPkg::Options::=--force-unsafe-io "$@"
+}
+dnf_run() { $as dnf install -y -q "$@"; }
+brew_run() { NONINTERACTIVE=1 HOMEBREW_NO_AUTO_UPDATE=1 brew install "$@"; }
+cask_run() { NONINTERACTIVE=1 HOMEBREW_NO_AUTO_UPDATE=1 brew install --cask "$@"; }
 
 # build METHOD ARGUMENT: one tool into its home in the cache, whole or not at all.
 build() {
@@ -162,12 +246,24 @@ build() {
   case $what in
     build) "$top/station/$arg" "$new" ;;
     go) (cd "$new" && GOBIN=$new/bin GOFLAGS='' go install -ldflags='-s -w' "$arg") ;;
+    gem) gem install --no-document --install-dir "$new/gems" --bindir "$new/gems/bin" "$arg" && gem_programs "$new" "$home" ;;
     # A virtual environment knows its path, so it is made in place.
     pip) rm -rf "$home" "$new" && python3 -m venv "$home" && "$home/bin/pip" install -q --disable-pip-version-check "$arg" && touch "$home/.complete" && return ;;
   esac
   touch "$new/.complete"
   rm -rf "$home"
   mv "$new" "$home"
+}
+
+# gem_programs NEW HOME: a program of a gem finds its gems where they will be.
+gem_programs() {
+  local program
+  for program in "$1"/gems/bin/*; do
+    [ -f "$program" ] || continue
+    # shellcheck disable=SC2016 # for the program to expand
+    printf '#!/bin/sh\nGEM_PATH="%s/gems:${GEM_PATH:-}" exec ruby "%s/gems/bin/%s" "$@"\n' "$2" "$2" "${program##*/}" >"$1/bin/${program##*/}"
+    chmod 755 "$1/bin/${program##*/}"
+  done
 }
 
 # --- the targets -------------------------------------------------------------
@@ -223,7 +319,7 @@ finish() {
     tail -n 25 "$state/$name.log" >&2
     local what="$1 failed" next="the same command again"
     if grep -qE 'dial tcp|no such host|Could not resolve|Failed to fetch|Temporary failure|Connection (refused|timed out)|Network is unreachable|Max retries exceeded|connection refused|i/o timeout' "$state/$name.log"; then
-      what="$1: no network to the package registries" next="check the network and its proxy variables, then the same command again"
+      what="$1: no network to the package registries" next="check the network${proxy:+ and the proxy of $proxy}, then the same command again"
     fi
     fail 1 E-STA-02 "$what" "$state/$name.log" "the targets have not been run" "$next"
   done
@@ -237,6 +333,102 @@ stop_jobs() {
   done
 }
 
+# --- fetched alone ---------------------------------------------------------
+
+# get URL FILE: by what there is; never in the clear except on this machine.
+get() {
+  case $1 in
+    file://*) cp "${1#file://}" "$2" 2>/dev/null ;;
+    https://* | http://127.0.0.1[:/]* | http://localhost[:/]*)
+      if command -v curl >/dev/null; then
+        curl -fsSL --proto-redir =https --retry 2 --connect-timeout 5 --max-time 60 -o "$2" "$1" 2>/dev/null
+      else
+        wget -q -t 2 -T 20 -O "$2" "$1" 2>/dev/null
+      fi
+      ;;
+    *) fail 2 E-STA-06 "a station.sh is fetched by https only" "CHAIN_STATION_URL=$1" "nothing was changed" "export CHAIN_STATION_URL=https://..." ;;
+  esac
+}
+
+# self_update ARGUMENTS: takes the place of this file if what is published is
+# newer and signed by a pinned key. At most once in a run.
+self_update() {
+  local updated=${CHAIN_STATION_UPDATED:-} here new theirs
+  unset CHAIN_STATION_UPDATED
+  if [ -n "$updated" ] || [ -z "$url" ] || [ -z "$me" ]; then return; fi
+  here=$top/${me##*/}
+  for new in "$here".new.*; do # what a killed run left
+    if [ -d "$new" ] && ! kill -0 "${new##*.}" 2>/dev/null; then rm -rf "$new"; fi
+  done
+  new=$here.new.$$ # beside it, so that mv is one step
+  if [ ! -w "$here" ] || ! mkdir "$new" 2>/dev/null; then say "not updated: this user may not write $here"; return; fi
+  # shellcheck disable=SC2064 # the name of now
+  trap "rm -rf '$new'" EXIT
+  if ! get "$url" "$new/sh" || ! get "$url.sig" "$new/sig"; then
+    say "not updated: nothing was answered at $url; going on with version $version"
+  elif ! cmp -s "$new/sh" "$here"; then
+    printf '%s\n' "$signers" >"$new/signers"
+    if [ -z "$signers" ] || ! ssh-keygen -Y verify -f "$new/signers" -I station -n chain-station -s "$new/sig" <"$new/sh" >/dev/null 2>&1; then
+      fail 5 E-STA-06 "the station.sh that is published is not signed by a key that this one knows" "$url" "$here is as it was" \
+        "tell who publishes it" "CHAIN_STATION_URL= $me   # goes on with this one"
+    fi
+    theirs=$(sed -n 's/^version=\([0-9]\{1,9\}\)$/\1/p' "$new/sh" | sed -n 1p)
+    if [ "${theirs:-0}" -gt "$version" ] && bash -n "$new/sh" 2>/dev/null; then
+      chmod 755 "$new/sh"
+      mv -f "$new/sh" "$here"
+      rm -rf "$new"
+      say "updated from version $version to $theirs"
+      trap - EXIT
+      CHAIN_STATION_UPDATED=$version exec "$BASH" "$here" "$@"
+    fi
+    say "not updated: downgrade refused, version ${theirs:-of no number} is published and this is $version"
+  fi
+  rm -rf "$new"
+  trap - EXIT
+}
+
+# alone ARGUMENTS: outside of a clone. Brings itself up to date, then finds the
+# clone or makes it, and goes on there.
+alone() {
+  local clone=${CHAIN_CLONE:-$PWD/chain} around new
+  self_update "$@"
+  around=$(git rev-parse --show-toplevel 2>/dev/null || true)
+  if [ -f "$around/station/tools" ]; then clone=$around; fi
+  case ${1:-} in '') set -- setup ;; check) shift; set -- station:check "$@" ;; esac
+  if [ ! -f "$clone/station/tools" ]; then
+    [ ! -e "$clone" ] || fail 2 E-STA-03 "there is something else where the clone would go" "$clone" "nothing was done" "CHAIN_CLONE=/another/directory $me" "or run it in your clone"
+    missing=
+    if ! at_least "$(version_of 'git --version')" 2.30; then missing='git|2.30||git'; fi
+    if [ "$1" = station:check ]; then
+      [ -z "$missing" ] || printf '✖ %-20s is missing, 2.30 or newer is needed\n' git
+      printf '✖ %-20s is missing: git clone %s\n' clone "$repository"
+      fail 3 E-STA-01 "no clone yet, and the other tools are named there" "$clone" "nothing was installed" "${me:-station.sh}   # without check makes it"
+    fi
+    if [ -n "$dry" ]; then
+      [ -z "$missing" ] || say "would install git ($packages)"
+      say "would clone $repository into $clone, and set up from there"
+      exit 0
+    fi
+    if [ -n "$missing" ]; then
+      say "git is missing: $packages install git"
+      allowed git ''
+      "${packages}_run" git >&2 || fail 1 E-STA-02 "git could not be installed" "$packages" "nothing was cloned" "the same command again"
+    fi
+    for new in "$clone".new.*; do
+      if [ -d "$new" ] && ! kill -0 "${new##*.}" 2>/dev/null; then rm -rf "$new"; fi
+    done
+    new=$clone.new.$$
+    say "cloning $repository into $clone"
+    git clone -q "$repository" "$new" || { rm -rf "$new"; fail 1 E-STA-02 "the repository could not be cloned" "$repository" "$clone is not there" \
+      "check the network${proxy:+ and the proxy of $proxy}, and that you may read it" "CHAIN_REPOSITORY=URL   # from elsewhere"; }
+    mv "$new" "$clone"
+  fi
+  cd "$clone"
+  # From a pipe, stdin is this script; questions go to the terminal.
+  if [ -z "$me" ] && (: </dev/tty) 2>/dev/null; then exec </dev/tty; fi
+  exec "$BASH" "$clone/station.sh" ${yes:+-yes} ${dry:+-dry-run} "$@"
+}
+
 # --- all of it ---------------------------------------------------------------
 
 # What a target needs: the base always, the lab where it is the lab's turn.
@@ -246,6 +438,7 @@ sets_of() {
   local lab=' lab'
   [ "$target" != aws ] || lab=
   case $1 in
+    setup | station:check) echo "base lab bake check$(. "$top/station/conditions"; laptop && echo ' laptop')" ;;
     check) echo "base lab bake check" ;;
     bake | test | release | rollback | bench) echo "base$lab bake" ;;
     status | history | diff | sweep) echo "base$lab" ;;
@@ -254,36 +447,91 @@ sets_of() {
   esac
 }
 
+# A proxy is no way to this machine itself, where the lab and Vagrant's pages are.
+# Sets `proxy` to the variable's name: its value may hold a password.
+spare_ourselves() {
+  local name none=${no_proxy:-${NO_PROXY:-}}
+  for name in http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY; do
+    if [ -n "${!name:-}" ]; then proxy=$name; break; fi
+  done
+  [ -n "$proxy" ] || return 0
+  case ,$none, in
+    *,127.0.0.1,*) ;;
+    *) none=${none:+$none,}127.0.0.1,localhost spared=y ;;
+  esac
+  export no_proxy=$none NO_PROXY=$none
+}
+
+usage() { if [ -n "$me" ]; then sed -n '2,/^$/p' "$me" | sed 's/^# \{0,1\}//'; fi; }
+
 main() {
+  while :; do
+    case ${1:-} in
+      -yes | --yes) yes=y ;;
+      -dry-run | --dry-run) dry=y ;;
+      *) break ;;
+    esac
+    shift
+  done
   local target=${1:-}
   case $target in
-    '' | -h | --help | help) sed -n '2,/^$/p' "$0" | sed 's/^# \{0,1\}//'; [ -n "$target" ] && exit 0; exit 2 ;;
+    -h | --help | help) if [ $# -eq 1 ]; then usage; exit; fi ;;
+    setup | '')
+      while [ $# -gt 1 ]; do
+        case $2 in
+          -yes | --yes) yes=y ;;
+          -dry-run | --dry-run) dry=y ;;
+          *) fail 2 E-STA-07 "setup knows no $2" "station.sh" "nothing was done" "./station.sh setup [-yes] [-dry-run]" ;;
+        esac
+        shift
+      done
+      ;;
   esac
+  packager
+  spare_ourselves
+  [ -f "$top/station/tools" ] || alone "$@"
+  # shellcheck source=station/goflags
+  . "$top/station/goflags"
+  if [ -z "$target" ]; then
+    if [ -z "$yes$dry" ]; then usage; exit 2; fi
+    target=setup
+  fi
   local at
   if command -v git >/dev/null && at=$(git -C "$top" rev-parse --show-prefix 2>&1 || true) && [ -n "$at" ]; then
     fail 2 E-STA-03 "not a Git clone: $at" "$top" "nothing was done" "git clone the repository, then run station.sh in the clone"
   fi
 
+  local stamp known
   sets=$(sets_of "$target")
-  local stamp
-  stamp="$sets $(cat "$top/station/tools" "$top/station/packer/"* | digest) $PATH"
+  stamp="$sets $packages $(cat "$top/station/tools" "$top/station/versions" "$top/station/packer/"* | digest) $PATH"
   use_cache
-  # Looking at every version takes a second: only where something changed.
-  local known
+  case $target in station:check) verify ;; esac
+  # Looking at every version takes seconds: only where something changed.
   known=$state/$(printf '%s' "$sets" | tr ' ' '-').ok
   if ! { [ -f "$known" ] && [ "$(cat "$known")" = "$stamp" ] && commands_there; }; then
     set_up "$target"
-    mkdir -p "$state"
-    printf '%s\n' "$stamp" >"$known"
+    if [ -z "$missing" ]; then
+      mkdir -p "$state"
+      printf '%s\n' "$stamp" >"$known"
+    fi
   elif ! fresh; then
-    one_at_a_time
-    say "compiling the targets"
-    background compile compile
-    finish compile
-    rm -rf "$state/lock"
+    if [ -n "$dry" ]; then say "would compile the targets"; [ "$target" = setup ] || exit 0; else
+      one_at_a_time
+      say "compiling the targets"
+      background compile compile
+      finish compile
+      rm -rf "$state/lock"
+      trap - EXIT INT TERM HUP
+    fi
   fi
+  if [ "$target" = setup ]; then
+    person
+    [ -z "${missing:-}" ] || lacking "what could be installed was"
+    say "ready: ./station.sh -l lists the targets"
+    exit
+  fi
+  [ -z "$dry" ] || exit 0
   engine
-  trap - EXIT INT TERM HUP
   cd "$top"
   # Mage counts the arguments of a target, and what breaks takes any number.
   if [ "$target" = lab:break ]; then
@@ -292,6 +540,57 @@ main() {
     set -- lab:break "$(printf '%s\n' "$@")"
   fi
   exec "$chain" "$@"
+}
+
+# lacking STATE: what is still missing ends it.
+lacking() {
+  local by_hand
+  by_hand=$(printf '%s' "$missing" | sed -n 's/^\([^|]*\)|.*|hand \(.*\)$/\1 from \2/p' | tr '\n' ' ')
+  local what="tools are missing or too old"
+  if [ "$packages" = none ]; then
+    what="$what, and there is no package manager to install them with"
+    case $OSTYPE in darwin*) by_hand="Homebrew from https://brew.sh" ;; esac
+  fi
+  fail 3 E-STA-01 "$what" "$(printf '%s' "$missing" | cut -d'|' -f1 | tr '\n' ' ')" "$1" \
+    "${by_hand:+by hand: $by_hand; then }./station.sh setup" "./station.sh station:check   # looks again"
+}
+
+# verify looks at all tools and at what lies around them, and ends.
+verify() {
+  look all
+  local faults=0
+  # shellcheck source=station/conditions
+  . "$top/station/conditions"
+  conditions || faults=1
+  [ -z "$missing" ] || lacking "nothing was installed"
+  exit $((faults * 3))
+}
+
+# person sets up what belongs to a person and not to a target.
+person() {
+  # shellcheck source=station/conditions
+  . "$top/station/conditions"
+  conditions || exit 3
+  hooks
+  # shellcheck source=station/aws
+  . "$top/station/aws"
+  access
+}
+
+# hooks has Git look for its hooks where ours are, unless it looks elsewhere.
+hooks() {
+  local now own
+  now=$(git -C "$top" config core.hooksPath || true)
+  own=$(find "$(cd "$top" && cd "$(git rev-parse --git-common-dir)" && pwd)/hooks" -type f ! -name '*.sample' 2>/dev/null | sed -n 1p)
+  if [ "$now" = station/hooks ]; then return; fi
+  if [ -n "$now$own" ]; then
+    say "Git's hooks are yours (${now:-$own}); ours: git config core.hooksPath station/hooks"
+  elif [ -n "$dry" ]; then
+    say "would set up Git's hooks: git config core.hooksPath station/hooks"
+  else
+    git -C "$top" config core.hooksPath station/hooks
+    say "Git's hooks are those of station/hooks; git config chain.prepush true has each push checked before"
+  fi
 }
 
 # A Docker engine that is there but closed to this user is no engine.
@@ -340,26 +639,47 @@ one_at_a_time() {
 }
 
 set_up() {
-  one_at_a_time
+  [ -n "$dry" ] || one_at_a_time
   look
-  local by_hand
-  by_hand=$(printf '%s' "$missing" | sed -n 's/^\([^|]*\)|.*|hand \(.*\)$/\1 from \2/p')
-  [ -z "$by_hand" ] || fail 3 E-STA-01 "tools are missing that only you can install" "station/tools" "nothing was installed" "$by_hand" "the same command again"
-
-  local packages arg
-  packages=$(get_of apt | tr '\n' ' ')
-  if [ -n "$packages" ]; then apt "${packages% }"; fi
-
+  local names arg casks
+  names=$(get_of "$packages" | tr '\n' ' ') casks=
+  [ "$packages" != brew ] || casks=$(get_of cask | tr '\n' ' ')
+  names=${names% } casks=${casks% }
+  if [ -n "$dry" ]; then
+    [ -z "$missing" ] || say "would install what is named above"
+    fresh || say "would compile the targets"
+    [ "$1" != setup ] || person
+    exit 0
+  fi
+  # What only a person can install stops a target before it costs anything.
+  if [ "$1" != setup ] && [ -n "$(get_of hand)" ]; then lacking "nothing was installed"; fi
+  if [ -n "$missing" ] && { terminal || [ -n "$names$casks" ]; }; then allowed "$names" "$casks"; fi
+  if [ -n "$names" ]; then
+    say "installing with $packages: $names"
+    # shellcheck disable=SC2086 # words on purpose
+    background "$packages" "${packages}_run" $names
+    [ "$packages" != brew ] || finish brew # one at a time
+  fi
+  if [ -n "$casks" ]; then
+    say "installing with Homebrew: $casks"
+    # shellcheck disable=SC2086
+    background cask cask_run $casks
+  fi
   # One after the other: each of these takes all cores there are, and one of
   # the SDK's packages takes 3 GB.
+  if ! command -v go >/dev/null; then
+    finish "$packages"
+    hash -r
+    command -v go >/dev/null || lacking "what comes in packages was installed"
+  fi
   fresh || { say "compiling the targets"; background compile compile; finish compile; }
   # The lab's first start makes the base image: a minute that a build can share.
   # What goes wrong here is told when the target itself looks for the lab. Checks
   # and measurements have labs of their own.
   local early=
-  case "$1 $sets " in check* | bench*) ;; *" lab "*) [ -z "$(get_of build)" ] || early=y ;; esac
+  case "$1 $sets " in check* | bench* | setup*) ;; *" lab "*) [ -z "$(get_of build)" ] || early=y ;; esac
   if [ -n "$early" ]; then
-    finish apt
+    finish "$packages"
     say "starting the lab beside"
     background lab in_top "$chain" lab:up
   fi
@@ -373,19 +693,21 @@ set_up() {
     background "$(basename "${arg%@*}")" build go "$arg"
     finish "$(basename "${arg%@*}")"
   done
-  finish apt
+  finish "$packages"
+  finish cask
   [ -z "$early" ] || finish lab
-  for arg in $(get_of pip); do
-    say "installing $arg with pip"
-    background "${arg%==*}" build pip "$arg"
-    finish "${arg%==*}"
+  for arg in $(get_of pip) $(get_of gem); do
+    case $arg in *==*) set -- "$1" pip "${arg%==*}" ;; *) set -- "$1" gem "${arg%:*}" ;; esac
+    say "installing $arg with $2"
+    background "$3" build "$2" "$arg"
+    finish "$3"
   done
 
   if [ -n "$missing" ]; then
+    hash -r
     use_cache
     look
-    [ -z "$missing" ] || fail 3 E-STA-01 "tools are missing or too old" "$(printf '%s' "$missing" | cut -d'|' -f1 | tr '\n' ' ')" \
-      "what could be installed was" "install what is named above by hand, then the same command again"
+    if [ -n "$missing" ] && [ "$1" != setup ]; then lacking "what could be installed was"; fi
   fi
   trap - EXIT INT TERM HUP
   rm -rf "$state/lock"
