@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,12 +22,14 @@ import (
 	"github.com/magefile/mage/mg"
 	"golang.org/x/term"
 
+	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab/client"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/release"
 	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/station"
 	"github.com/build-deploy-chain/chain/pkg/sweep"
 	"github.com/build-deploy-chain/chain/pkg/template"
 )
@@ -221,8 +224,13 @@ func Template(ctx context.Context) error {
 	})
 }
 
-// Check runs all tests and linters, and the whole story once.
-func Check(ctx context.Context) error { return script(ctx, filepath.Join("station", "check")) }
+// Check runs all tests and linters, and the whole story once; -quick what the change touches, in a minute.
+func Check(ctx context.Context, quick *bool) error {
+	if quick != nil && *quick {
+		return script(ctx, filepath.Join("station", "check"), "-quick")
+	}
+	return script(ctx, filepath.Join("station", "check"))
+}
 
 // Bench measures what the README promises and prints it.
 func Bench(ctx context.Context) error { return script(ctx, filepath.Join("station", "bench")) }
@@ -249,6 +257,53 @@ func Sweep(ctx context.Context, delete *bool) error {
 		r.Print("nothing was removed; ./station.sh sweep -delete removes it")
 		return nil
 	})
+}
+
+// Station is this machine.
+type Station mg.Namespace
+
+// Check looks at all the tools that a station needs, and installs none.
+func (Station) Check(ctx context.Context) error {
+	return run(ctx, "station:check", func(ctx context.Context, r *report.Report) error {
+		found, err := station.Check(ctx, stationOptions())
+		for _, f := range found {
+			r.Print("%s", f)
+		}
+		if err != nil {
+			return err
+		}
+		return lacking(found)
+	})
+}
+
+func stationOptions() station.Options {
+	programs := command.Exec{}
+	cache, err := os.UserHomeDir()
+	cache = filepath.Join(cache, ".cache")
+	if xdg := os.Getenv("XDG_CACHE_HOME"); xdg != "" || err != nil {
+		cache = xdg
+	}
+	return station.Options{
+		Run: programs, Top: ".", Cache: filepath.Join(cache, "chain"), Path: os.Getenv("PATH"), GemPath: os.Getenv("GEM_PATH"),
+		Packager: station.Packager(runtime.GOOS, func(name string) bool { _, err := programs.Look(name); return err == nil }),
+	}
+}
+
+// lacking is what station.sh ends with as well.
+func lacking(found []station.Finding) error {
+	var missing []string
+	for _, f := range found {
+		if !f.OK() {
+			missing = append(missing, f.Tool)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &report.Failure{
+		Code: report.Guard, ID: "E-STA-01", What: "tools are missing or too old", Where: strings.Join(missing, " "), State: "nothing was installed",
+		Next: []string{"./station.sh setup", "./station.sh station:check   # looks again"},
+	}
 }
 
 // Lab is the local AWS that target lab uses.
@@ -490,8 +545,8 @@ func labFailure(err error) error {
 }
 
 // script runs one of the station's programs in our place.
-func script(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, path)
+func script(ctx context.Context, path string, args ...string) error {
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	err := cmd.Run()

@@ -69,7 +69,7 @@ packager() {
 # The rows of the sets asked for: tool|least|version command|method. Set-up has
 # many uses for them, so they are read once.
 rows() {
-  sed '/^#/d; /^[[:space:]]*$/d; s/[[:space:]]*|[[:space:]]*/|/g; s/[[:space:]]*$//' "$top/station/tools" |
+  sed '/^#/d; /^[[:space:]]*$/d; s/[[:space:]]*|[[:space:]]*/|/g; s/^[[:space:]]*//; s/[[:space:]]*$//' "$top/station/tools" |
     while IFS='|' read -r tool set least version get apt brew dnf; do
       case " $sets " in *" $set "*) ;; *) continue ;; esac
       local method=

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2154,SC2164,SC2155 # what bats and sandbox.bash set; a cd that fails ends the test
 # station.sh fetched alone: how it brings itself up to date, and finds its clone.
 
 load sandbox
@@ -26,7 +27,7 @@ fetched() {
   cd "$box/desk"
 }
 
-untouched() { cmp "$box/desk/station.sh" "$box/first" && [ "$(ls "$box/desk" | grep -c new)" = 0 ]; }
+untouched() { cmp "$box/desk/station.sh" "$box/first" && [ -z "$(find "$box/desk" -name '*.new*')" ]; }
 
 @test "from nothing: it clones the repository, and sets it up" {
   fetched

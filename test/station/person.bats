@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2154,SC2164,SC2155 # what bats and sandbox.bash set; a cd that fails ends the test
 # What belongs to a person: the way into AWS, Git's hooks, and what lies around
 # the tools and keeps them from working.
 

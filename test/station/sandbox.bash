@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2154
 # A station made of stand-ins: PATH leads to one directory with the system's small
 # programs, and to programs that say a version and write down how they were called.
 
