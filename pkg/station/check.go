@@ -75,11 +75,9 @@ func Check(ctx context.Context, o Options) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets := []string{"base", "lab", "bake", "check"}
-	if _, err := o.bash(ctx, nil, "conditions", "laptop"); err == nil {
-		sets = append(sets, "laptop")
+	if _, err := o.bash(ctx, nil, "conditions", "laptop"); err != nil {
+		rows = slices.DeleteFunc(rows, func(r Row) bool { return r.Set == "laptop" })
 	}
-	rows = slices.DeleteFunc(rows, func(r Row) bool { return !slices.Contains(sets, r.Set) })
 	env, err := o.environment(rows)
 	if err != nil {
 		return nil, err
@@ -140,7 +138,7 @@ func (o Options) environment(rows []Row) ([]string, error) {
 // each recipe; "" for what does not go there.
 func (o Options) home(method string) (string, error) {
 	word, arg, _ := strings.Cut(method, " ")
-	name := ""
+	var name string
 	switch word {
 	case "build":
 		sum, err := digest(filepath.Join(o.Top, "station", path.Dir(arg)))
@@ -193,11 +191,11 @@ func atLeast(found, least string) bool {
 	}
 	f := strings.Split(found, ".")
 	for i, l := range strings.Split(least, ".") {
-		have, want := 0, 0
+		have := 0
 		if i < len(f) {
 			have, _ = strconv.Atoi(f[i])
 		}
-		want, _ = strconv.Atoi(l)
+		want, _ := strconv.Atoi(l)
 		if have != want {
 			return have > want
 		}

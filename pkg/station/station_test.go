@@ -41,7 +41,7 @@ func newMachine(t *testing.T, packagers ...string) machine {
 	for _, d := range []string{m.bin, filepath.Join(m.top, "station", "recipe"), filepath.Join(m.top, "station", "packer")} {
 		require.NoError(t, os.MkdirAll(d, 0o750))
 	}
-	for _, f := range []string{"station.sh", "station/conditions", "station/versions"} {
+	for _, f := range []string{"station.sh", "station/conditions", "station/versions", "station/goflags"} {
 		b, err := os.ReadFile(filepath.Join(real, f))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(m.top, f), b, 0o700)) //nolint:gosec // programs

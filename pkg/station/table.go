@@ -20,7 +20,7 @@ const (
 // Row is one tool of the table, as one packager gets it.
 type Row struct {
 	Tool    string // its name, as printed
-	Set     string // who needs it: base, lab, bake, check, laptop
+	Set     string // who needs it; the table says which there are
 	Least   string // lowest version that will do: "2.30"
 	Version string // command that prints the version, for a shell that has station/versions
 	// Method is where the tool comes from, a word and its argument: "apt git",

@@ -16,8 +16,10 @@ setup() {
   done
   rm "$bin/git"
   fake git 'exec '"$(type -P git)"' "$@"'
-  fake go 'case $1 in version) echo go version go1.24.1 linux/amd64 ;; run) while [ "$1" != -compile ]; do shift; done
-    printf "#!%s\necho \"targets: \$*\"\n" '"$bin/bash"' >"$2" && chmod 755 "$2" ;; esac'
+  # A Mage that "compiles" targets which tell what they were called with.
+  fake go 'case $1 in version) echo go version go1.24.1 linux/amd64 ;; build) ln -sf '"$bin/mage"' "$3" ;; esac'
+  fake mage 'while [ "$1" != -compile ]; do shift; done
+    printf "#!%s\necho \"targets: \$*\"\n" '"$bin/bash"' >"$2" && chmod 755 "$2"'
   fake id 'echo "${UID_NOW:-0}"'
   fake dpkg 'log dpkg "$@"; if [ "$1" = --audit ]; then cat '"$box/half"' 2>/dev/null; else rm -f '"$box/half"'; fi'
   fake apt-get 'log apt-get "$@"; installs "$@"'

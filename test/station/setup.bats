@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2016,SC2154,SC2164,SC2155 # what bats and sandbox.bash set; a cd that fails ends the test
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154,SC2164,SC2155 # what bats and sandbox.bash set; a cd that fails ends the test
 # What ./station.sh setup installs, and how it asks.
 
 load sandbox
 
 setup_clone() { clone "$box/clone" && cd "$box/clone"; }
 
-@test "apt: from nothing to ready, and a second run changes nothing in less than two seconds" {
+@test "apt: from nothing to ready, and a second run changes nothing and asks no tool again" {
   setup_clone
   run ./station.sh -yes setup
   ends 0
@@ -14,10 +14,9 @@ setup_clone() { clone "$box/clone" && cd "$box/clone"; }
   says "ready"
   before=$(find . "$XDG_CACHE_HOME" -type f ! -path './.git/index' -exec sha256sum {} + 2>/dev/null | sort)
   : >"$calls"
-  SECONDS=0
+  fake alpha 'log asked; echo alpha 2.0'
   run ./station.sh -yes setup
   ends 0
-  [ $SECONDS -lt 2 ]
   [ ! -s "$calls" ]
   [ "$before" = "$(find . "$XDG_CACHE_HOME" -type f ! -path './.git/index' -exec sha256sum {} + 2>/dev/null | sort)" ]
 }
