@@ -202,17 +202,26 @@ func (c *Clone) Identity(ctx context.Context) Identity {
 }
 
 func read(ctx context.Context, g git, commit, path string) ([]byte, bool, error) {
-	files, err := tree(ctx, g, commit, []string{path})
+	name := commit + ":" + path
+	ask := func() (string, error) {
+		return g.run(ctx, "read "+path, strings.NewReader(name+"\n"), "cat-file", "--batch")
+	}
+	var out string
+	var err error
+	if wholeID.MatchString(commit) {
+		out, err = g.keep("read\x00"+name, ask)
+	} else {
+		out, err = ask()
+	}
 	if err != nil {
 		return nil, false, err
 	}
-	for _, f := range files {
-		if f.Path == path && f.Mode != "160000" {
-			out, err := g.once(ctx, "read "+path, f.ID, "cat-file", "blob", f.ID)
-			return []byte(out), err == nil, err
-		}
+	// "ID blob SIZE", a line of its own before the content, or "NAME missing".
+	head, content, _ := strings.Cut(out, "\n")
+	if f := strings.Fields(head); len(f) != 3 || f[1] != "blob" || f[2] == "missing" {
+		return nil, false, nil
 	}
-	return nil, false, nil
+	return []byte(strings.TrimSuffix(content, "\n")), true, nil
 }
 
 func tree(ctx context.Context, g git, commit string, paths []string) ([]File, error) {
