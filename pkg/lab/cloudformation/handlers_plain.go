@@ -49,6 +49,21 @@ var plain = &handler{
 	},
 }
 
+func init() { handlers["AWS::S3::Bucket"] = bucketHandler() }
+
+// bucketHandler keeps a bucket that nobody can put anything into: the lab has no S3.
+func bucketHandler() *handler {
+	h := *plain
+	h.create = func(_ *core.Tx, c *call) (string, error) { return strings.ToLower(c.named("BucketName", 63)), nil }
+	h.attributes = func(tx *core.Tx, c *call) map[string]any {
+		return map[string]any{
+			"Arn": "arn:aws:s3:::" + c.id, "DomainName": c.id + ".s3.amazonaws.com", "RegionalDomainName": c.id + ".s3." + tx.Region.Name + ".amazonaws.com",
+			"DualStackDomainName": c.id + ".s3.dualstack." + tx.Region.Name + ".amazonaws.com", "WebsiteURL": "http://" + c.id + ".s3-website-" + tx.Region.Name + ".amazonaws.com",
+		}
+	}
+	return &h
+}
+
 func isARN(name string) bool { return strings.HasSuffix(strings.ToLower(name), "arn") }
 
 // arnOf is an ARN as most services make them: service, the type's name and the resource's.

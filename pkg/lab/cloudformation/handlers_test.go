@@ -79,7 +79,7 @@ func TestEveryTypeIsMadeChangedRolledBackAndDeleted(t *testing.T) {
 	// Everything that can change in place changes, and one bad resource fails the update.
 	body := w.template("everything.yaml", w.oldID)
 	change := &cloudformation.UpdateStackInput{
-		StackName: "all", TemplateBody: body + "  Bad: {Type: AWS::EC2::Subnet, DependsOn: [Database, Group, Hook, Both, Board, Log, Record, TopicPolicy, Listener, Ingress, Parameter], Properties: {VpcId: !Ref Vpc, CidrBlock: 1.2.3.0/24}}\n",
+		StackName: "all", TemplateBody: body + "  Bad: {Type: AWS::EC2::Subnet, DependsOn: [Database, Server, Disk, DiskAtServer, Group, Hook, Both, Board, Log, Record, TopicPolicy, Listener, Ingress, Parameter], Properties: {VpcId: !Ref Vpc, CidrBlock: 1.2.3.0/24}}\n",
 		Capabilities: []string{"CAPABILITY_IAM"}, Parameters: parameters("Word", "two", "Port", "8080", "Interval", "60"),
 		Tags: []cloudformation.Tag{{Key: "site", Value: "other"}},
 	}

@@ -311,7 +311,7 @@ func (r *resource) attributes(def map[string]any) error {
 	if r.UpdatePolicy != nil && r.Type != typeGroup {
 		return badFormat("UpdatePolicy is not supported for resource type %s", r.Type)
 	}
-	if r.CreationPolicy != nil && r.Type != typeGroup && r.Type != typeWaitCondition {
+	if r.CreationPolicy != nil && !handlerOf(r.Type).signals {
 		return invalid("CreationPolicy is not supported for resource type %s", r.Type)
 	}
 	return r.checkPolicies()

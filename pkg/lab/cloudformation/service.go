@@ -21,6 +21,7 @@ const (
 	typeWaitCondition  = "AWS::CloudFormation::WaitCondition"
 	typeLaunchTemplate = "AWS::EC2::LaunchTemplate"
 	typeDatabase       = "AWS::RDS::DBInstance"
+	typeInstance       = "AWS::EC2::Instance"
 	typeStack          = "AWS::CloudFormation::Stack"
 )
 

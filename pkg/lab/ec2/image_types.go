@@ -178,7 +178,7 @@ type DescribeSnapshotsOutput struct {
 type Volume struct {
 	VolumeId, SnapshotId, AvailabilityZone, VolumeType string
 	State                                              string `wire:"status"`
-	Size                                               int64
+	Size, Iops, Throughput                             int64
 	Encrypted, MultiAttachEnabled                      bool
 	CreateTime                                         time.Time
 	Attachments                                        []VolumeAttachment `wire:"attachmentSet"`
@@ -209,3 +209,36 @@ type DescribeVolumesOutput struct {
 
 // DeleteVolumeInput of DeleteVolume.
 type DeleteVolumeInput struct{ VolumeId string }
+
+// CreateVolumeInput of CreateVolume.
+type CreateVolumeInput struct {
+	AvailabilityZone, SnapshotId, VolumeType, KmsKeyId, ClientToken string
+	Size, Iops, Throughput                                          *int64
+	Encrypted                                                       *bool
+	TagSpecifications                                               []TagSpecification `wire:"TagSpecification"`
+}
+
+// AttachVolumeInput of AttachVolume.
+type AttachVolumeInput struct{ Device, InstanceId, VolumeId string }
+
+// DetachVolumeInput of DetachVolume.
+type DetachVolumeInput struct {
+	Device, InstanceId, VolumeId string
+	Force                        *bool
+}
+
+// ModifyVolumeInput of ModifyVolume.
+type ModifyVolumeInput struct {
+	VolumeId, VolumeType   string
+	Size, Iops, Throughput *int64
+}
+
+// ModifyVolumeOutput of ModifyVolume.
+type ModifyVolumeOutput struct{ VolumeModification VolumeModification }
+
+// VolumeModification tells how far a change of a volume is.
+type VolumeModification struct {
+	VolumeId, ModificationState, OriginalVolumeType, TargetVolumeType string
+	OriginalSize, TargetSize, Progress                                int64
+	StartTime                                                         time.Time
+}

@@ -168,6 +168,13 @@ func showInstance(tx *core.Tx, i *state.Instance) Instance {
 			Ebs:        EbsInstanceBlockDevice{VolumeId: v.ID, Status: "attached", DeleteOnTermination: true, AttachTime: v.Created},
 		}}
 	}
+	for _, v := range values(tx.Region.Volumes) {
+		if v.Data && v.InstanceID == i.ID {
+			out.BlockDeviceMappings = append(out.BlockDeviceMappings, InstanceBlockDeviceMapping{
+				DeviceName: v.Device, Ebs: EbsInstanceBlockDevice{VolumeId: v.ID, Status: v.Attachment, AttachTime: v.Attached},
+			})
+		}
+	}
 	n := InstanceNetworkInterface{
 		NetworkInterfaceId: i.ENI, SubnetId: i.SubnetID, VpcId: i.VPCID, OwnerId: tx.World.Account, Status: "in-use", MacAddress: mac(i.PrivateIP),
 		PrivateIpAddress: i.PrivateIP, PrivateDnsName: out.PrivateDnsName, InterfaceType: "interface", SourceDestCheck: true, Groups: out.SecurityGroups,

@@ -29,6 +29,11 @@ func (Service) Step(tx *core.Tx) {
 	for _, i := range values(tx.Region.Instances) {
 		stepInstance(tx, i)
 	}
+	for _, v := range values(tx.Region.Volumes) {
+		if v.State == "deleting" || v.Attachment != "" && v.Attachment != "attached" {
+			stepVolume(tx, v)
+		}
+	}
 	for _, img := range values(tx.Region.Images) {
 		if img.State == "pending" {
 			stepImage(tx, img)
@@ -121,6 +126,7 @@ func spec(tx *core.Tx, i *state.Instance) runtime.Spec {
 	} else {
 		s.Image = i.ImageID // deregistered meanwhile: the machine's own disk is what counts
 	}
+	s.Volumes = volumesOf(tx, i.ID)
 	s.UserData, _ = base64.StdEncoding.DecodeString(i.UserData)
 	if k := tx.Region.KeyPairs[i.KeyName]; k != nil {
 		s.Keys = []string{k.PublicKey}
@@ -218,6 +224,7 @@ func removed(tx *core.Tx, id string, err error) {
 	}
 	i.State, i.Terminated = "terminated", tx.Now
 	delete(tx.Region.Volumes, i.VolumeID)
+	letGo(tx, id)
 	tx.Changed()
 }
 

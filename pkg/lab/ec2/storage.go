@@ -85,7 +85,7 @@ func showSnapshot(tx *core.Tx, s *state.Snapshot) Snapshot {
 	}
 }
 
-// DescribeVolumes lists root volumes.
+// DescribeVolumes lists volumes.
 func DescribeVolumes(tx *core.Tx, in *DescribeVolumesInput) (*DescribeVolumesOutput, error) {
 	list, err := pick(tx.Region.Volumes, in.VolumeIds, noVolume)
 	if err != nil {
@@ -94,8 +94,8 @@ func DescribeVolumes(tx *core.Tx, in *DescribeVolumesInput) (*DescribeVolumesOut
 	list, err = filter(list, in.Filters, func(v *state.Volume) state.Tags { return v.Tags }, func(v *state.Volume) attrs {
 		return attrs{
 			"volume-id": one(v.ID), "snapshot-id": one(v.SnapshotID), "status": one(v.State), "availability-zone": one(v.AZ), "size": one(fmt.Sprint(v.SizeGiB)),
-			"encrypted": boolText(v.Encrypted), "volume-type": one("gp3"), "attachment.instance-id": one(v.InstanceID), "attachment.device": one(v.Device),
-			"attachment.status": one("attached"), "create-time": one(wire.Time(v.Created)),
+			"encrypted": boolText(v.Encrypted), "volume-type": one(showVolume(v).VolumeType), "attachment.instance-id": one(v.InstanceID), "attachment.device": one(v.Device),
+			"attachment.status": one(showAttachment(v).State), "create-time": one(wire.Time(v.Created)),
 		}
 	})
 	if err != nil {
@@ -107,20 +107,7 @@ func DescribeVolumes(tx *core.Tx, in *DescribeVolumesInput) (*DescribeVolumesOut
 	}
 	out := &DescribeVolumesOutput{NextToken: next}
 	for _, v := range list {
-		out.Volumes = append(out.Volumes, Volume{
-			VolumeId: v.ID, SnapshotId: v.SnapshotID, AvailabilityZone: v.AZ, VolumeType: "gp3", State: v.State, Size: v.SizeGiB, Encrypted: v.Encrypted,
-			CreateTime: v.Created, Tags: tagList(v.Tags),
-			Attachments: []VolumeAttachment{{VolumeId: v.ID, InstanceId: v.InstanceID, Device: v.Device, State: "attached", AttachTime: v.Created, DeleteOnTermination: true}},
-		})
+		out.Volumes = append(out.Volumes, showVolume(v))
 	}
 	return out, nil
-}
-
-// DeleteVolume is refused while the instance lives, and there are no other volumes.
-func DeleteVolume(tx *core.Tx, in *DeleteVolumeInput) (*Done, error) {
-	v := tx.Region.Volumes[in.VolumeId]
-	if v == nil {
-		return nil, noVolume(in.VolumeId)
-	}
-	return nil, wire.Errorf("VolumeInUse", "Volume %s is currently attached to %s", v.ID, v.InstanceID)
 }

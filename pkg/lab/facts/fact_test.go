@@ -26,7 +26,7 @@ var facts = slices.Concat(
 	rollFacts, changeSetFacts, detailFacts, guardFacts, driftFacts,
 	functionFacts, templateFacts, parameterFacts,
 	balancerFacts, healthFacts, trafficFacts,
-	signalFacts, groupFacts, recordFacts, typeFacts, databaseFacts,
+	signalFacts, groupFacts, recordFacts, typeFacts, databaseFacts, instanceFacts,
 )
 
 // sources explains the tags.

@@ -35,9 +35,18 @@ type Spec struct {
 	UserData []byte            // decoded; delivered as a NoCloud seed
 	Labels   map[string]string // put on whatever the runtime makes
 	Fault    Fault             // zero: none
+	// Volumes the machine has besides its disk; a start that repeats brings those it lacks.
+	Volumes []VolumeSpec
 	// Database, if set, says that the machine is a database server and no system
 	// to log in to. Its image is Database, or one that Save made of such a machine.
 	Database *DatabaseSpec
+}
+
+// VolumeSpec is a volume at a machine.
+type VolumeSpec struct {
+	ID     string // "vol-…"; what is on it belongs to the id, not to a machine
+	Device string // "/dev/sdf": the machine has it under this name, and as /dev/xvdf
+	GiB    int64
 }
 
 // DatabaseSpec is what a database server shall be.
@@ -90,6 +99,12 @@ type Runtime interface {
 	// Save keeps the disk of a stopped machine as image ref. It overwrites. A
 	// database server is saved while it runs, too.
 	Save(ctx context.Context, id, ref string) error
+	// Attach gives a running machine a volume, which is made when it is not there yet.
+	Attach(ctx context.Context, id string, v VolumeSpec) error
+	// Detach takes it off; a machine that is not there, or lacks it, is no error.
+	Detach(ctx context.Context, id string, v VolumeSpec) error
+	// RemoveVolume destroys a volume. An unknown one is no error.
+	RemoveVolume(ctx context.Context, volume string) error
 	// RemoveImage drops an image. An unknown ref is no error.
 	RemoveImage(ctx context.Context, ref string) error
 	// List tells all machines of this lab, also what earlier processes left.

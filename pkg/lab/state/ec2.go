@@ -41,10 +41,15 @@ type Snapshot struct {
 	Tags                             Tags
 }
 
-// Volume is an EBS volume; the lab knows root volumes only.
+// Volume is an EBS volume: the root of an instance, or one of Data that outlives instances.
 type Volume struct {
 	ID, InstanceID, Device, SnapshotID, AZ, State string
-	SizeGiB                                       int64
+	Type                                          string // "" is "gp3"
+	SizeGiB, Iops, Throughput                     int64
+	Data                                          bool
+	Attachment                                    string // of a data volume: "attaching", "attached", "detaching"; "" for none
+	Attached, RetryAt                             time.Time
+	ClientToken                                   string
 	Encrypted                                     bool
 	Created                                       time.Time
 	Tags                                          Tags

@@ -14,12 +14,12 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/clock"
 )
 
-// Destroy removes every container, image and network that carries the label of a lab.
+// Destroy removes every container, volume, image and network that carries the label of a lab.
 func Destroy(ctx context.Context, api *client.Client, lab string) error {
 	// More than once: the engine may still be busy with a call that was cut
 	// short, and make what was not there yet when it was asked.
 	for try := 0; ; try++ {
-		err := errors.Join(destroyContainers(ctx, api, lab), destroyImages(ctx, api, lab), destroyNetworks(ctx, api, lab))
+		err := errors.Join(destroyContainers(ctx, api, lab), destroyVolumes(ctx, api, lab), destroyImages(ctx, api, lab), destroyNetworks(ctx, api, lab))
 		var left []string
 		if err == nil {
 			left, err = Left(ctx, api, lab)
@@ -65,6 +65,26 @@ func destroyContainers(ctx context.Context, api *client.Client, lab string) erro
 	}
 	for range all.Items {
 		<-done
+	}
+	return errors.Join(errs...)
+}
+
+// destroyVolumes removes volumes, and the loop devices that were made of them.
+func destroyVolumes(ctx context.Context, api *client.Client, lab string) error {
+	all, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: of(lab)})
+	if err != nil || len(all.Items) == 0 {
+		return err
+	}
+	var errs []error
+	bases, err := api.ImageList(ctx, client.ImageListOptions{Filters: make(client.Filters).Add("label", LabelBase)})
+	errs = append(errs, err)
+	for _, v := range all.Items {
+		if len(bases.Items) > 0 {
+			_, err := looping(ctx, api, bases.Items[0].ID, v.Name, lab, unloop)
+			errs = append(errs, err)
+		}
+		_, err := api.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{Force: true})
+		errs = append(errs, ignore(err))
 	}
 	return errors.Join(errs...)
 }
@@ -125,7 +145,7 @@ func DropBases(ctx context.Context, api *client.Client) error {
 	return nil
 }
 
-// Left names what is there of a lab, as "container NAME", "image ID" or "network NAME".
+// Left names what is there of a lab, as "container NAME", "image ID", "volume NAME" or "network NAME".
 func Left(ctx context.Context, api *client.Client, lab string) ([]string, error) {
 	var left []string
 	containers, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: of(lab)})
@@ -141,6 +161,13 @@ func Left(ctx context.Context, api *client.Client, lab string) ([]string, error)
 	}
 	for _, i := range images.Items {
 		left = append(left, "image "+i.ID)
+	}
+	volumes, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: of(lab)})
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range volumes.Items {
+		left = append(left, "volume "+v.Name)
 	}
 	networks, err := api.NetworkList(ctx, client.NetworkListOptions{Filters: of(lab)})
 	if err != nil {

@@ -77,6 +77,11 @@ func (r *Runtime) start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		}
 	}
 	r.running(s.ID, c)
+	for _, v := range s.Volumes {
+		if err := r.attach(ctx, s.ID, v); err != nil {
+			return runtime.Status{}, err
+		}
+	}
 	if s.Database != nil {
 		err = r.serve(ctx, s)
 	} else {
@@ -132,6 +137,7 @@ func (r *Runtime) makeAt(ctx context.Context, s runtime.Spec, at netip.Addr) (co
 		CapAdd:       []string{"SYS_ADMIN"},
 		Tmpfs:        map[string]string{"/run": "", "/run/lock": ""},
 		ExtraHosts:   r.opts.Hosts,
+		Resources:    container.Resources{DeviceCgroupRules: []string{loops}}, // volumes may come at any time
 		// The console; an engine's own choice of log might not be readable.
 		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "512k", "max-file": "1"}},
 	}

@@ -83,17 +83,22 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\r")
 // Console is the newest of what the machine wrote to its console: systemd's boot
 // messages and the journal.
 func (r *Runtime) Console(ctx context.Context, id string) (string, error) {
-	l, err := r.api.ContainerLogs(ctx, r.container(id), client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "2000"})
+	text, err := logs(ctx, r.api, r.container(id))
 	if err != nil {
 		return "", fmt.Errorf("console of %s: %w", id, machineError(err))
 	}
+	return text[max(0, len(text)-consoleSize):], nil
+}
+
+// logs is what a container with a terminal wrote last.
+func logs(ctx context.Context, api *client.Client, name string) (string, error) {
+	l, err := api.ContainerLogs(ctx, name, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "2000"})
+	if err != nil {
+		return "", err
+	}
 	defer l.Close()
 	b, err := io.ReadAll(l)
-	if err != nil {
-		return "", fmt.Errorf("console of %s: %w", id, err)
-	}
-	b = escapes.ReplaceAll(b, nil)
-	return string(b[max(0, len(b)-consoleSize):]), nil
+	return string(escapes.ReplaceAll(b, nil)), err
 }
 
 // Events reports machines that ended without us from now on, also while the

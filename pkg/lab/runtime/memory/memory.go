@@ -43,6 +43,7 @@ type Runtime struct {
 	mu       sync.Mutex
 	images   map[string]Image
 	machines map[string]*machine
+	volumes  map[string]map[string]string // what is on them, by id
 	watchers map[chan string]bool
 	ctx      context.Context
 	stop     context.CancelFunc
@@ -73,6 +74,7 @@ func New(o Options) (*Runtime, error) {
 		opts:     o,
 		images:   map[string]Image{runtime.Base: {Off: true}, runtime.Database: {Off: true}},
 		machines: map[string]*machine{},
+		volumes:  map[string]map[string]string{},
 		watchers: map[chan string]bool{},
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
@@ -87,6 +89,7 @@ func New(o Options) (*Runtime, error) {
 type kept struct {
 	Images   map[string]Image
 	Machines map[string]*machine
+	Volumes  map[string]map[string]string
 }
 
 func (r *Runtime) load() error {
@@ -107,6 +110,7 @@ func (r *Runtime) load() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.Copy(r.images, k.Images)
+	maps.Copy(r.volumes, k.Volumes)
 	for id, m := range k.Machines {
 		r.machines[id] = m
 		if m.State == runtime.Running {
@@ -121,7 +125,7 @@ func (r *Runtime) keep() error {
 	if r.opts.File == "" {
 		return nil
 	}
-	b, err := json.Marshal(kept{r.images, r.machines})
+	b, err := json.Marshal(kept{r.images, r.machines, r.volumes})
 	if err == nil {
 		err = renameio.WriteFile(r.opts.File, b, 0o600)
 	}
@@ -222,7 +226,10 @@ func (r *Runtime) Start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		m = &machine{Spec: s, Disk: disk.clone(), State: runtime.Stopped}
 		r.machines[s.ID] = m
 	}
-	m.Spec.Database = s.Database
+	m.Spec.Database, m.Spec.Volumes = s.Database, s.Volumes
+	for _, v := range s.Volumes {
+		r.volume(v.ID)
+	}
 	if m.State != runtime.Running {
 		m.State, m.Started = runtime.Running, r.opts.Clock.Now()
 		if m.Boots == 0 && r.opts.Boot != nil {

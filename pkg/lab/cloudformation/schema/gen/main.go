@@ -34,6 +34,7 @@ var types = []string{
 	"AWS::CloudWatch::CompositeAlarm",
 	"AWS::CloudWatch::Dashboard",
 	"AWS::EC2::EIP",
+	"AWS::EC2::Instance",
 	"AWS::EC2::InternetGateway",
 	"AWS::EC2::LaunchTemplate",
 	"AWS::EC2::Route",
@@ -45,6 +46,8 @@ var types = []string{
 	"AWS::EC2::SubnetRouteTableAssociation",
 	"AWS::EC2::VPC",
 	"AWS::EC2::VPCGatewayAttachment",
+	"AWS::EC2::Volume",
+	"AWS::EC2::VolumeAttachment",
 	"AWS::ElasticLoadBalancingV2::Listener",
 	"AWS::ElasticLoadBalancingV2::LoadBalancer",
 	"AWS::ElasticLoadBalancingV2::TargetGroup",
@@ -58,6 +61,8 @@ var types = []string{
 	"AWS::RDS::DBParameterGroup",
 	"AWS::RDS::DBSubnetGroup",
 	"AWS::Route53::RecordSet",
+	"AWS::S3::Bucket",
+	"AWS::S3::BucketPolicy",
 	"AWS::SNS::Subscription",
 	"AWS::SNS::Topic",
 	"AWS::SNS::TopicPolicy",
@@ -68,6 +73,7 @@ var types = []string{
 // properties: those that CloudFormation had before its registry.
 var everyProperty = []string{
 	"AWS::AutoScaling::AutoScalingGroup",
+	"AWS::EC2::Instance",
 	"AWS::EC2::SecurityGroup",
 	"AWS::EC2::Subnet",
 	"AWS::EC2::VPC",
