@@ -22,6 +22,7 @@ import (
 	"github.com/magefile/mage/mg"
 	"golang.org/x/term"
 
+	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
@@ -304,6 +305,19 @@ func lacking(found []station.Finding) error {
 		Code: report.Guard, ID: "E-STA-01", What: "tools are missing or too old", Where: strings.Join(missing, " "), State: "nothing was installed",
 		Next: []string{"./station.sh setup", "./station.sh station:check   # looks again"},
 	}
+}
+
+// Dev is for work at one's desk.
+type Dev mg.Namespace
+
+// Watch brings the machine of -role up with Vagrant, and provisions it on each save.
+func (Dev) Watch(ctx context.Context, role *string) error {
+	return run(ctx, "dev:watch", func(ctx context.Context, r *report.Report) error {
+		return station.Watch(ctx, station.WatchOptions{
+			Run: command.Exec{Pass: []string{"VAGRANT_*", "CHAIN_VAGRANT_*"}}, Clock: clock.System{}, Top: ".", Role: or(role),
+			Out: os.Stdout, Tell: func(line string) { r.Print("%s", line) },
+		})
+	})
 }
 
 // Lab is the local AWS that target lab uses.

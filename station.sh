@@ -438,11 +438,12 @@ sets_of() {
   local lab=' lab'
   [ "$target" != aws ] || lab=
   case $1 in
-    setup | station:check) echo "base lab bake check$(. "$top/station/conditions"; laptop && echo ' laptop')" ;;
-    check) echo "base lab bake check" ;;
+    setup | station:check) echo "base lab bake check desk$(. "$top/station/conditions"; laptop && echo ' laptop')" ;;
+    check) echo "base lab bake check desk" ;;
     bake | test | release | rollback | bench) echo "base$lab bake" ;;
     status | history | diff | sweep) echo "base$lab" ;;
     lab:up) echo "base lab" ;;
+    dev:watch) echo "base desk" ;;
     *) echo "base" ;;
   esac
 }
