@@ -222,12 +222,17 @@ allowed() {
   fi
 }
 
-# What a killed run of dpkg left half done is finished first.
 apt_run() {
-  if [ -n "$(dpkg --audit 2>/dev/null)" ]; then $as DEBIAN_FRONTEND=noninteractive dpkg --configure -a || return 4; fi
+  local half install="install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o DPkg::Options::=--force-unsafe-io"
+  half=$(dpkg --audit 2>/dev/null || true)
+  # What a killed run left half done is finished first: what dpkg can finish by
+  # itself, and then what needs packages that had not come yet.
+  [ -z "$half" ] || $as DEBIAN_FRONTEND=noninteractive dpkg --configure -a || true
   $as DEBIAN_FRONTEND=noninteractive apt-get update -q -o APT::Update::Error-Mode=any -o Acquire::Retries=2 || return 4
-  $as DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-    -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o DPkg::Options::=--force-unsafe-io "$@"
+  # shellcheck disable=SC2086 # words on purpose
+  [ -z "$half" ] || $as DEBIAN_FRONTEND=noninteractive apt-get $install --fix-broken || return 4
+  # shellcheck disable=SC2086
+  $as DEBIAN_FRONTEND=noninteractive apt-get $install "$@"
 }
 dnf_run() { $as dnf install -y -q "$@"; }
 brew_run() { NONINTERACTIVE=1 HOMEBREW_NO_AUTO_UPDATE=1 brew install "$@"; }
@@ -671,7 +676,10 @@ set_up() {
   if ! command -v go >/dev/null; then
     finish "$packages"
     hash -r
-    command -v go >/dev/null || lacking "what comes in packages was installed"
+    if ! command -v go >/dev/null; then
+      look
+      lacking "what comes in packages was installed"
+    fi
   fi
   fresh || { say "compiling the targets"; background compile compile; finish compile; }
   # The lab's first start makes the base image: a minute that a build can share.
