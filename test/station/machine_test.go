@@ -52,7 +52,7 @@ func newMachine(t *testing.T, rows string, args ...string) machine {
 		table := filepath.Join(clone, "station", "tools")
 		b, err := os.ReadFile(table)
 		require.NoError(t, err)
-		kept := regexp.MustCompile(`(?m)^(` + rows + `) .*$`).FindAllString(string(b), -1)
+		kept := regexp.MustCompile(`(?m)^(`+rows+`) .*$`).FindAllString(string(b), -1)
 		require.NoError(t, os.WriteFile(table, []byte(strings.Join(kept, "\n")+"\n"), 0o600))
 		output(t, "git", "-C", clone, "-c", "user.name=Station", "-c", "user.email=station@example.com", "commit", "-qam", "fewer tools")
 	}
