@@ -201,6 +201,9 @@ func (l *Lab) remembered(tx *core.Tx, region string) *core.Tx {
 		return nil
 	}
 	w.Init()
+	for _, e := range tx.World.Ended() {
+		w.Restore(e)
+	}
 	old := *tx
 	old.World, old.Region = w, w.Region(region)
 	return &old

@@ -158,9 +158,9 @@ func New(o Options) (*Lab, error) {
 	if fresh {
 		world = state.New(o.ID, Account)
 	}
-	save := l.store.save
+	save, sync, archive := l.store.save, l.store.sync, l.store.archive
 	if o.Dir == "" {
-		save = nil // else the world would be written out after every change, for nobody
+		save, sync, archive = nil, nil, nil // else the world would be written out after every change, for nobody
 	}
 	list, all := services(l.net)
 	if l.services, err = index(list); err != nil {
@@ -168,7 +168,7 @@ func New(o Options) (*Lab, error) {
 		return nil, err
 	}
 	l.core = core.New(world, core.Options{
-		Clock: o.Clock, Factor: o.Factor, Runtime: o.Runtime, Save: save, Log: o.Log, Manual: o.Manual, PageSize: o.PageSize,
+		Clock: o.Clock, Factor: o.Factor, Runtime: o.Runtime, Save: save, Sync: sync, Archive: archive, Log: o.Log, Manual: o.Manual, PageSize: o.PageSize,
 	}, all...)
 	l.net.Use(l.core)
 	if err := l.seed(fresh); err != nil {

@@ -16,10 +16,12 @@ import (
 // ErrHeld is wrapped when another process has the lab's state open.
 var ErrHeld = errors.New("another process holds it")
 
-// store keeps the world in one file of a directory. The zero store keeps nothing.
+// store keeps the world in one file of a directory, and what never changes again
+// in one file each. The zero store keeps nothing.
 type store struct {
-	file string
-	lock *os.File
+	file  string
+	ended string // directory of what never changes again
+	lock  *os.File
 }
 
 func openStore(dir string) (*store, error) {
@@ -40,7 +42,7 @@ func openStore(dir string) (*store, error) {
 		}
 		return nil, fmt.Errorf("lock the lab's directory %s: %w", dir, err)
 	}
-	return &store{file: filepath.Join(dir, "state.json"), lock: lock}, nil
+	return &store{file: filepath.Join(dir, "state.json"), ended: filepath.Join(dir, "ended"), lock: lock}, nil
 }
 
 // load reads the world; nil if none was kept.
@@ -67,20 +69,60 @@ func (s *store) load() (*state.World, error) {
 		return nil, fmt.Errorf("read the lab's state in %s: %w", s.file, err)
 	}
 	w.Init()
+	parts, _ := filepath.Glob(filepath.Join(s.ended, "*.json")) // the pattern is well formed
+	for _, file := range parts {
+		var e state.Ended
+		b, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(b, &e)
+		}
+		if err == nil && e.Stack == nil {
+			err = errors.New("there is no stack in it")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the lab's state in %s: %w", file, err)
+		}
+		w.Restore(e)
+	}
 	return w, nil
 }
 
-// save writes a snapshot so that a reader ever sees the old one or the new one,
-// whole. A durable one is on the disk when it returns, which costs milliseconds.
-func (s *store) save(b []byte, durable bool) error {
-	if durable {
-		return renameio.WriteFile(s.file, b, 0o600)
+// archive keeps a part of the world in a file of its own, or drops it for nil.
+func (s *store) archive(name string, part []byte) error {
+	file := filepath.Join(s.ended, name+".json")
+	if part == nil {
+		if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
 	}
+	if err := os.MkdirAll(s.ended, 0o700); err != nil {
+		return err
+	}
+	return renameio.WriteFile(file, part, 0o600)
+}
+
+// save writes a snapshot so that a reader ever sees the old one or the new one, whole.
+func (s *store) save(b []byte) error {
 	next := s.file + ".next"
 	if err := os.WriteFile(next, b, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(next, s.file)
+}
+
+// sync returns when the newest snapshot is on the disk, which takes milliseconds.
+func (s *store) sync() error {
+	for _, name := range []string{s.file, filepath.Dir(s.file)} { // the file, and that it has this name
+		f, err := os.Open(name)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *store) close() error {

@@ -81,7 +81,7 @@ func forget(tx *core.Tx) {
 			continue
 		}
 		if deleted++; deleted > remembered {
-			delete(tx.Region.Stacks, st.ID)
+			delete(tx.Region.Deleted, st.ID)
 			tx.Changed()
 		}
 	}
@@ -95,7 +95,7 @@ func (Service) Step(tx *core.Tx) {
 			tx.Changed()
 		}
 	}
-	if len(tx.Region.Stacks) > remembered {
+	if len(tx.Region.Deleted) > remembered {
 		forget(tx)
 	}
 	for _, id := range slices.Sorted(maps.Keys(tx.Region.Stacks)) {
@@ -105,6 +105,11 @@ func (Service) Step(tx *core.Tx) {
 			if st.Operation == nil || !(&engine{tx: tx, st: st, op: st.Operation}).advance() {
 				break
 			}
+			tx.Changed()
+		}
+		if st.Status == "DELETE_COMPLETE" && st.Operation == nil {
+			delete(tx.Region.Stacks, id)
+			tx.Region.Deleted[id] = st
 			tx.Changed()
 		}
 	}

@@ -24,7 +24,10 @@ func yes(b *bool) bool { return b != nil && *b }
 // find is a stack by name (not a deleted one) or by ARN; nil if there is none.
 func find(tx *core.Tx, nameOrID string) *state.Stack {
 	if strings.HasPrefix(nameOrID, "arn:") {
-		return tx.Region.Stacks[nameOrID]
+		if st := tx.Region.Stacks[nameOrID]; st != nil {
+			return st
+		}
+		return tx.Region.Deleted[nameOrID]
 	}
 	for _, st := range tx.Region.Stacks {
 		if st.Name == nameOrID && st.Status != "DELETE_COMPLETE" {
@@ -54,11 +57,13 @@ func live(tx *core.Tx, nameOrID string) (*state.Stack, error) {
 	return st, err
 }
 
-// all stacks, the newest first.
+// all stacks, the newest first, deleted ones too.
 func all(tx *core.Tx) []*state.Stack {
-	return slices.SortedFunc(maps.Values(tx.Region.Stacks), func(a, b *state.Stack) int {
+	list := slices.AppendSeq(slices.Collect(maps.Values(tx.Region.Stacks)), maps.Values(tx.Region.Deleted))
+	slices.SortFunc(list, func(a, b *state.Stack) int {
 		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID))
 	})
+	return list
 }
 
 func digest(v any) string {

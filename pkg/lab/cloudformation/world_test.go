@@ -3,6 +3,7 @@ package cloudformation_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -167,7 +168,8 @@ func (w *world) when(text string) {
 func (w *world) stack(name string) *state.Stack {
 	w.t.Helper()
 	var newest *state.Stack
-	for _, st := range w.state.Regions[region].Stacks {
+	r := w.state.Regions[region]
+	for _, st := range slices.AppendSeq(slices.Collect(maps.Values(r.Stacks)), maps.Values(r.Deleted)) {
 		if st.Name == name && (newest == nil || st.Created.After(newest.Created)) {
 			newest = st
 		}

@@ -29,12 +29,17 @@ type Options struct {
 	Clock   clock.Clock     // nil: clock.System
 	Factor  float64         // AWS waits are divided by it; 0 means 10
 	Runtime runtime.Runtime // what machines are made of
-	// Save keeps a changed world; nil: it is not kept. Before a mutating answer it
-	// is durable, so that even a power cut does not take the answer back; what a
-	// step did needs to survive the process only, for steps can be repeated.
-	Save   func(snapshot []byte, durable bool) error
-	Log    *slog.Logger // nil: discarded
-	Manual bool         // jobs run inline in Settle, nothing runs by itself
+	// Save keeps a changed world where it survives the process; nil: it is not kept.
+	Save func(snapshot []byte) error
+	// Sync makes what Save kept last durable. It comes before each mutating answer,
+	// so that even a power cut does not take that back, and outside of the lock:
+	// answers that are due together wait for one. What a step did can be repeated.
+	Sync func() error
+	// Archive keeps a part of the world that never changes again, durable and
+	// before the snapshot that lacks it, and drops it for nil. It comes with Save.
+	Archive func(name string, part []byte) error
+	Log     *slog.Logger // nil: discarded
+	Manual  bool         // jobs run inline in Settle, nothing runs by itself
 	// PageSize makes every page of a listing that small at most; 0: as long as AWS's.
 	PageSize int64
 }
@@ -57,13 +62,19 @@ type Core struct {
 	mu      sync.Mutex
 	world   *state.World
 	last    []byte
+	ended   map[string]bool               // parts that Archive has
+	saved   int64                         // how often Save was called
 	running map[string]context.CancelFunc // jobs under way, by name
 	queue   []job
 	next    time.Time // earliest moment a service wants a step
 	wake    chan struct{}
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
+	flush   struct { // apart from mu: it takes milliseconds
+		sync.Mutex
+		saved int64 // what Sync made durable
+	}
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
 }
 
 type job struct {
@@ -84,9 +95,13 @@ func New(w *state.World, o Options, services ...Service) *Core {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	ended := map[string]bool{}
+	for name := range w.Ended() {
+		ended[name] = true // else it would not be in the world
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	return &Core{
-		opts: o, services: services, world: w, running: map[string]context.CancelFunc{},
+		opts: o, services: services, world: w, ended: ended, running: map[string]context.CancelFunc{},
 		wake: make(chan struct{}, 1), ctx: ctx, stop: stop,
 	}
 }
@@ -208,28 +223,75 @@ func (c *Core) View(region string, fn func(tx *Tx)) {
 // everything before it changes anything: its error undoes nothing.
 func (c *Core) Do(region string, fn func(tx *Tx) error) error {
 	defer c.poke()
+	saved, err := c.change(region, fn)
+	if e := c.durable(saved); err == nil && e != nil {
+		err = fmt.Errorf("keep the lab's state: %w", e)
+	}
+	return err
+}
+
+// change is Do without durability. It returns which save holds the change, 0 if nothing changed.
+func (c *Core) change(region string, fn func(tx *Tx) error) (saved int64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock() // an action that panics must not take the whole lab along
 	if c.ctx.Err() != nil {
-		return ErrClosed // another process may have the state by now
+		return 0, ErrClosed // another process may have the state by now
 	}
 	tx := &Tx{World: c.world, Region: c.world.Region(region), Now: c.Now(), RequestID: UUID(), core: c}
-	err := fn(tx)
-	keepErr := c.keep(true)
+	before := c.saved
+	err = fn(tx)
+	keepErr := c.keep()
 	c.launch()
 	if err == nil && keepErr != nil {
 		err = fmt.Errorf("keep the lab's state: %w", keepErr)
 	}
-	return err
+	if c.saved != before {
+		saved = c.saved
+	}
+	return saved, err
+}
+
+// durable returns when a save is. Whoever waits meanwhile is served by the next one.
+func (c *Core) durable(saved int64) error {
+	if saved == 0 || c.opts.Sync == nil {
+		return nil
+	}
+	c.flush.Lock()
+	defer c.flush.Unlock()
+	if c.flush.saved >= saved {
+		return nil
+	}
+	c.mu.Lock()
+	newest := c.saved
+	c.mu.Unlock()
+	if err := c.opts.Sync(); err != nil {
+		return err
+	}
+	c.flush.saved = newest
+	return nil
 }
 
 // ErrClosed is what Do returns after Close.
 var ErrClosed = errors.New("the lab is closed")
 
 // keep hands the world to Save if it differs from what was kept last.
-func (c *Core) keep(durable bool) error {
+func (c *Core) keep() error {
 	if c.opts.Save == nil {
 		return nil
+	}
+	ended := c.world.Ended()
+	for name, part := range ended {
+		if c.ended[name] {
+			continue
+		}
+		b, err := json.Marshal(part)
+		if err == nil {
+			err = c.opts.Archive(name, b)
+		}
+		if err != nil {
+			return err
+		}
+		c.ended[name] = true
 	}
 	b, err := json.Marshal(c.world)
 	if err != nil {
@@ -238,10 +300,20 @@ func (c *Core) keep(durable bool) error {
 	if string(b) == string(c.last) {
 		return nil
 	}
-	if err := c.opts.Save(b, durable); err != nil {
+	if err := c.opts.Save(b); err != nil {
 		return err
 	}
 	c.last = b
+	c.saved++
+	for name := range c.ended {
+		if _, still := ended[name]; still {
+			continue
+		}
+		if err := c.opts.Archive(name, nil); err != nil {
+			return err
+		}
+		delete(c.ended, name)
+	}
 	return nil
 }
 
@@ -272,7 +344,7 @@ func (c *Core) perform(j job) {
 	if done != nil && c.ctx.Err() == nil {
 		tx := &Tx{World: c.world, Region: c.world.Region(j.region), Now: c.Now(), core: c}
 		done(tx)
-		if err := c.keep(false); err != nil {
+		if err := c.keep(); err != nil {
 			c.opts.Log.Error("keep the lab's state", "error", err)
 		}
 	}
@@ -311,7 +383,7 @@ func (c *Core) step() time.Time {
 		any = true
 	}
 	if any {
-		if err := c.keep(false); err != nil {
+		if err := c.keep(); err != nil {
 			c.opts.Log.Error("keep the lab's state", "error", err)
 		}
 	}

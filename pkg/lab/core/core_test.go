@@ -77,7 +77,7 @@ func TestStepsByAManualClock(t *testing.T) {
 func TestAKilledLabGoesOn(t *testing.T) {
 	m := clock.NewManual(time.Unix(0, 0))
 	var kept []byte
-	o := core.Options{Clock: m, Manual: true, Save: func(b []byte, _ bool) error { kept = b; return nil }}
+	o := core.Options{Clock: m, Manual: true, Save: func(b []byte) error { kept = b; return nil }}
 	c := core.New(state.New("x", "1"), o, counter{})
 	require.NoError(t, begin(c))
 	c.Settle()
@@ -122,9 +122,48 @@ func TestCancel(t *testing.T) {
 
 func TestDoTellsWhatCouldNotBeKept(t *testing.T) {
 	full := errors.New("disk full")
-	c := core.New(state.New("x", "1"), core.Options{Save: func([]byte, bool) error { return full }})
+	c := core.New(state.New("x", "1"), core.Options{Save: func([]byte) error { return full }})
 	defer c.Close()
-	assert.ErrorIs(t, begin(c), full)
+	require.ErrorIs(t, begin(c), full)
+	d := core.New(state.New("x", "1"), core.Options{Save: func([]byte) error { return nil }, Sync: func() error { return full }})
+	defer d.Close()
+	assert.ErrorIs(t, begin(d), full)
+}
+
+// Answers that are due while one is made durable wait for the next one together.
+func TestAnswersBecomeDurableTogether(t *testing.T) {
+	var saves, syncs atomic.Int64
+	first, go1 := make(chan bool), make(chan bool)
+	c := core.New(state.New("x", "1"), core.Options{
+		Save: func([]byte) error { saves.Add(1); return nil },
+		Sync: func() error {
+			if syncs.Add(1) == 1 {
+				close(first)
+				<-go1
+			}
+			return nil
+		},
+	})
+	defer c.Close()
+	ended := make(chan error, 6)
+	do := func() {
+		ended <- c.Do(region, func(tx *core.Tx) error {
+			tx.World.Faults = append(tx.World.Faults, &state.Fault{ID: core.UUID()})
+			return nil
+		})
+	}
+	go do()
+	<-first
+	for range 5 {
+		go do()
+	}
+	require.Eventually(t, func() bool { return saves.Load() == 6 }, 20*time.Second, time.Millisecond, "none waits for the disk with the lock")
+	assert.Empty(t, ended, "none was answered before it was durable")
+	close(go1)
+	for range 6 {
+		require.NoError(t, <-ended)
+	}
+	assert.EqualValues(t, 2, syncs.Load())
 }
 
 func TestFaultsMatch(t *testing.T) {

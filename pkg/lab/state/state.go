@@ -1,12 +1,15 @@
 // Package state is the lab's world as plain values: what EC2, CloudFormation
 // and the other services know, and where each operation under way has got to.
-// The whole of it is one versioned JSON snapshot.
+// The whole of it is one versioned JSON snapshot, but for what never changes again.
 //
 // A file belongs to the service of its name, which alone changes those values;
 // every other service reads them and calls that service's functions.
 package state
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Version of the snapshot's layout. A snapshot of another version is refused.
 const Version = 1
@@ -58,6 +61,32 @@ func (w *World) Init() {
 	ensure(&w.Profiles)
 	for _, r := range w.Regions {
 		r.init()
+	}
+}
+
+// Ended is a part of the world that never changes again. It is no part of the
+// snapshot, which would carry it around for ever, but kept by itself.
+type Ended struct {
+	Region string
+	Stack  *Stack
+}
+
+// Ended are all of those parts, by a name that can be a file's.
+func (w *World) Ended() map[string]Ended {
+	all := map[string]Ended{}
+	for name, r := range w.Regions {
+		for id, st := range r.Deleted {
+			all[name+"-"+id[strings.LastIndex(id, "/")+1:]] = Ended{Region: name, Stack: st}
+		}
+	}
+	return all
+}
+
+// Restore puts a part back that was kept by itself. What the snapshot has, too, had not come to that.
+func (w *World) Restore(e Ended) {
+	r := w.Region(e.Region)
+	if r.Stacks[e.Stack.ID] == nil {
+		r.Deleted[e.Stack.ID] = e.Stack
 	}
 }
 
@@ -115,7 +144,8 @@ type Region struct {
 	LogGroups  map[string]*LogGroup
 
 	// cloudformation.go
-	Stacks     map[string]*Stack     // by stack id (ARN), deleted ones too
+	Stacks     map[string]*Stack     // by stack id (ARN)
+	Deleted    map[string]*Stack     `json:"-"` // those deleted, which never change again: see Ended
 	ChangeSets map[string]*ChangeSet // by change set id (ARN)
 }
 
@@ -148,6 +178,7 @@ func (r *Region) init() {
 	ensure(&r.Parameters)
 	ensure(&r.LogGroups)
 	ensure(&r.Stacks)
+	ensure(&r.Deleted)
 	ensure(&r.ChangeSets)
 }
 
