@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/build-deploy-chain/chain/pkg/clock"
 )
 
 // Holder is who holds a lock.
@@ -52,11 +54,21 @@ type HeldError struct {
 // Error names the holder.
 func (e *HeldError) Error() string { return fmt.Sprintf("%s is locked: %s", e.Name, e.Holder) }
 
+// Stale is how old a holder's last sign of life is when its run may be taken
+// for dead: five beats were missed.
+const Stale = 5 * beat
+
+const beat = time.Minute
+
 // Next is what a person can do about it.
 func (e *HeldError) Next() []string {
+	by := "lock:break " + e.Holder.Run
+	if e.Holder.Run == "" {
+		by = "lock:break " + short(e.ID)
+	}
 	return []string{
 		"wait for it to end; then the same command again",
-		fmt.Sprintf("git push --force-with-lease=%s%s:%s '%s' :%s%s  # breaks the lock; only when that run is dead for sure", lockRefs, e.Name, e.ID, e.Remote, lockRefs, e.Name),
+		"./station.sh " + by + "  # only when that run is dead for sure: it beats every minute",
 	}
 }
 
@@ -220,23 +232,74 @@ func (t *Trail) Locks(ctx context.Context) (map[string]string, error) {
 	return locks, nil
 }
 
-// Break removes the lock of a name, whoever holds it. id, or the beginning of
-// it, is the lock as the person saw it: one taken since stays.
-func (t *Trail) Break(ctx context.Context, name, id string) error {
+// AliveError is a lock that is not broken, since its holder lives.
+type AliveError struct {
+	Name   string
+	Holder Holder
+	Age    time.Duration // of the last sign of life
+}
+
+// Error names the holder.
+func (e *AliveError) Error() string {
+	return fmt.Sprintf("%s is held by a run that was alive %s ago: %s", e.Name, e.Age.Round(time.Second), e.Holder)
+}
+
+// Break removes the locks that a run holds, named by the run's id or, where that
+// cannot be read, by the lock's own (seven letters at least), and tells what it
+// broke. A holder that gave a sign of life within Stale keeps its lock: the
+// error is an *AliveError. One that was taken since it was looked at stays, too.
+func (t *Trail) Break(ctx context.Context, run string) (map[string]Holder, error) {
+	broken := map[string]Holder{}
+	locks, err := t.Locks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name := range locks {
+		h, id, err := t.Holder(ctx, name)
+		if err != nil {
+			return broken, err
+		}
+		if h == nil || h.Run != run && (len(run) < 7 || !strings.HasPrefix(id, run)) {
+			continue
+		}
+		if age := t.o.Clock.Now().Sub(h.Updated); age < Stale {
+			return broken, &AliveError{Name: name, Holder: *h, Age: age}
+		}
+		if err := t.remove(ctx, name, id); err != nil {
+			return broken, err
+		}
+		broken[name] = *h
+	}
+	if len(broken) == 0 {
+		return nil, &Error{Kind: LockLost, Op: "break the lock of run " + run, Text: "no such run holds one"}
+	}
+	return broken, nil
+}
+
+func (t *Trail) remove(ctx context.Context, name, id string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	op := "break the lock " + name
-	if err := t.readRefs(ctx); err != nil {
-		return err
+	return t.push(ctx, "break the lock "+name, false, update{lockRefs + name, id, ""})
+}
+
+// Beat gives a sign of life every minute until the returned function is called,
+// which waits for the last one. That the lock was broken is noticed by the next
+// Step.
+func (l *Lock) Beat(ctx context.Context, c clock.Clock) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for c.Sleep(ctx, beat) == nil {
+			// A remote that does not answer now may do so in a minute. A beat that was
+			// cut off could have reached it, and then we would not know our own lock.
+			_ = l.Step(context.WithoutCancel(ctx), l.Held().Step)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
-	is := t.refs[lockRefs+name]
-	if is == "" {
-		return &Error{Kind: LockLost, Op: op, Text: "nobody holds it"}
-	}
-	if len(id) < 7 || !strings.HasPrefix(is, id) {
-		return &Error{Kind: LockLost, Op: op, Text: "it is another one now: " + short(is)}
-	}
-	return t.push(ctx, op, false, update{lockRefs + name, is, ""})
 }
 
 // Held is the holder as it was last written down.

@@ -15,10 +15,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
 
@@ -99,9 +101,13 @@ func options(t *testing.T, dir, remote string) trail.Options {
 	return trail.Options{Clone: c, Remote: remote, Private: true, Image: getImage, SetImage: setImage, Cache: filepath.Join(t.TempDir(), "cache")}
 }
 
-func open(t *testing.T, dir, remote string) *trail.Trail {
+func open(t *testing.T, dir, remote string, set ...func(*trail.Options)) *trail.Trail {
 	t.Helper()
-	tr, err := trail.Open(t.Context(), options(t, dir, remote))
+	o := options(t, dir, remote)
+	for _, f := range set {
+		f(&o)
+	}
+	tr, err := trail.Open(t.Context(), o)
 	require.NoError(t, err)
 	return tr
 }
@@ -379,29 +385,39 @@ func TestALockOfTheDeadIsTakenOver(t *testing.T) {
 func TestALockOfAnotherMachineIsOnlyBroken(t *testing.T) {
 	dir := clone(t)
 	remote := filepath.Join(t.TempDir(), "trail.git")
-	tr := open(t, dir, remote)
-	_, err := tr.Lock(t.Context(), place.LockName(), trail.Holder{PID: 1 << 30, Machine: "elsewhere", Host: "ci-7"})
+	now := clock.NewManual(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+	tr := open(t, dir, remote, func(o *trail.Options) { o.Clock = now })
+	there, err := tr.Lock(t.Context(), place.LockName(), trail.Holder{PID: 1 << 30, Machine: "elsewhere", Host: "ci-7", Run: "0a1b2c3d", Step: "bake"})
 	require.NoError(t, err)
 	_, err = tr.Lock(t.Context(), place.LockName(), trail.Holder{})
 	var held *trail.HeldError
 	require.ErrorAs(t, err, &held)
 	assert.Equal(t, "ci-7", held.Holder.Host)
+	assert.Contains(t, strings.Join(held.Next(), "\n"), "lock:break 0a1b2c3d")
 
-	// The remedy that is shown works as it is.
-	next := held.Next()
-	line, _, _ := strings.Cut(next[len(next)-1], "  #")
-	c := exec.Command("sh", "-c", line)
-	c.Dir = dir
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	_, err = tr.Lock(t.Context(), place.LockName(), trail.Holder{PID: 1 << 30, Machine: "elsewhere", Host: "ci-8"})
+	_, err = tr.Break(t.Context(), "99999999")
+	require.True(t, trail.IsKind(err, trail.LockLost), "%v", err)
+
+	// As long as it beats it is alive.
+	rest := there.Beat(t.Context(), now)
+	for range 2 * trail.Stale / time.Minute {
+		was := there.Held().Updated
+		require.Eventually(t, func() bool {
+			now.Advance(time.Minute)
+			return there.Held().Updated.After(was)
+		}, time.Minute, time.Millisecond)
+	}
+	_, err = tr.Break(t.Context(), "0a1b2c3d")
+	var alive *trail.AliveError
+	require.ErrorAs(t, err, &alive)
+	assert.Equal(t, "bake", alive.Holder.Step)
+	rest()
+	now.Advance(trail.Stale)
+
+	broken, err := tr.Break(t.Context(), "0a1b2c3d")
 	require.NoError(t, err)
-	_, err = tr.Lock(t.Context(), place.LockName(), trail.Holder{})
-	require.ErrorAs(t, err, &held)
-	assert.Equal(t, "ci-8", held.Holder.Host)
-
-	require.Error(t, tr.Break(t.Context(), place.LockName(), "0123456789ab"))
-	require.NoError(t, tr.Break(t.Context(), place.LockName(), held.ID[:12]))
+	assert.Equal(t, "ci-7", broken[place.LockName()].Host)
+	require.True(t, trail.IsKind(there.Step(t.Context(), "execute"), trail.LockLost))
 	l, err := tr.Lock(t.Context(), place.LockName(), trail.Holder{})
 	require.NoError(t, err)
 	assert.Nil(t, l.TookOver)
