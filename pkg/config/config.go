@@ -74,6 +74,7 @@ type Environment struct {
 	Certificate string // ARN for a TLS listener; "" is none
 	Sizes       Sizes
 	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
+	Rules       Rules
 }
 
 // Sizes of an environment.

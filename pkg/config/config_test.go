@@ -214,3 +214,75 @@ func TestLabIsFoundByItsFile(t *testing.T) {
 	assert.Contains(t, env, "AWS_ENDPOINT_URL=http://127.0.0.1:4599")
 	assert.Contains(t, env, "AWS_REGION=eu-west-1")
 }
+
+func rules(t *testing.T, more ...string) (config.Rules, error) {
+	t.Helper()
+	c, err := parse(t, small+strings.Join(more, ""))
+	if err != nil {
+		return config.Rules{}, err
+	}
+	return c.Sites["web"].Environments["production"].Rules, nil
+}
+
+func TestFreezes(t *testing.T) {
+	r, err := rules(t)
+	require.NoError(t, err)
+	assert.Equal(t, 7*24*time.Hour, r.Evidence)
+	assert.True(t, r.MayRelease("anybody@example.com"))
+	r, err = rules(t, `        evidence: 24h
+        releasers: ["*@OPS.example", "arn:aws:sts::*:assumed-role/Release*"]
+        freezes:
+          - {from: 2026-12-20, to: 2027-01-04T06:00+01:00, owner: Jo, reason: the sale}
+          - {weekly: Fri 16:00 - Mon 07:00 Europe/Berlin, owner: Jo, reason: nobody is there}
+          - {weekly: wednesday 12:00-wed 13:00, owner: Jo, reason: lunch}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, 24*time.Hour, r.Evidence)
+	for at, want := range map[string]string{
+		"2026-12-19T23:59:59Z":      "nobody is there", // a Saturday
+		"2026-12-20T00:00:00Z":      "the sale",
+		"2027-01-04T04:59:59Z":      "the sale",
+		"2027-01-04T05:00:00Z":      "nobody is there", // 06:00 in Berlin
+		"2027-01-04T06:00:00Z":      "",
+		"2026-11-27T14:59:59Z":      "",
+		"2026-11-27T15:00:00Z":      "nobody is there",
+		"2026-07-03T14:00:00Z":      "nobody is there", // 16:00 in summer
+		"2026-11-29T12:00:00Z":      "nobody is there",
+		"2026-11-25T13:30:00+01:00": "lunch",
+		"2026-11-25T13:00:00Z":      "",
+	} {
+		when, err := time.Parse(time.RFC3339, at)
+		require.NoError(t, err)
+		got := ""
+		if f := r.Frozen(when); f != nil {
+			got = f.Reason
+		}
+		assert.Equal(t, want, got, at)
+	}
+	assert.True(t, r.MayRelease("jo@ops.example", ""))
+	assert.True(t, r.MayRelease("jo@dev.example", "arn:aws:sts::123456789012:assumed-role/Releasers/jo"))
+	assert.False(t, r.MayRelease("jo@dev.example", "arn:aws:iam::123456789012:user/jo"))
+	assert.False(t, r.MayRelease(""))
+}
+
+func TestBadRulesAreToldAtOnce(t *testing.T) {
+	_, err := parse(t, "minimum: 99.0.0\n"+small+`        evidence: soon
+        releasers: ["[", jo@ops.example]
+        freezes:
+          - {from: 2027-01-04, to: 2026-12-20, owner: Jo, reason: the sale}
+          - {weekly: always, owner: Jo}
+          - {weekly: Fri 16:00 - Mon 07:00 Europe/Nowhere, owner: Jo, reason: x}
+          - {owner: Jo, reason: x, until: 2027-01-01}
+          - {weekly: Fri 25:00 - Fri 25:00, owner: Jo, reason: x}
+`)
+	var e *config.Error
+	require.ErrorAs(t, err, &e)
+	for _, want := range []string{
+		"wants version 99.0.0", "not a duration", "releasers[0]", "is not after from", "freezes[1].reason: is missing", `"always", not such as`,
+		`"Europe/Nowhere" is no time zone`, "freezes[3].until", "needs either weekly", "25:00 is no time of day",
+	} {
+		assert.Contains(t, err.Error(), want)
+	}
+	_, err = parse(t, "minimum: "+config.Version+"\n"+small)
+	require.NoError(t, err)
+}

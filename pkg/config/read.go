@@ -61,6 +61,7 @@ func (r *reader) config(c *Config, text []byte) {
 		}
 		return nil
 	})
+	r.minimum(top)
 	if m := top.child("trail", false); m != nil {
 		m.text("remote", &c.Trail.Remote, notEmpty)
 		m.text("branch", &c.Trail.Branch, like(branchName, "a branch name"))
@@ -127,6 +128,7 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 	m.text("domain", &e.Domain, like(domainName, "a domain name in lower case"))
 	m.text("certificate", &e.Certificate, like(certificate, "the ARN of an ACM certificate"))
 	m.list("regions", &e.Regions, like(regionName, "a region's name"))
+	e.Rules = r.rules(m)
 	m.duration("monitoring", &e.Monitoring, 3*time.Hour)
 	if e.Monitoring%time.Minute != 0 {
 		r.fault(m.line("monitoring"), m.path+".monitoring", "is %s, not whole minutes", e.Monitoring)

@@ -44,6 +44,7 @@ type Target struct {
 	Poll   Poll
 	Factor float64 // own waits are divided by it; 1 against AWS
 	Ask    bool    // a person approves before production changes
+	Caller string  // ARN of who we are to AWS, once Guard has asked
 	// Signing is how images are vouched for.
 	Signing Signing
 	// PinFirst pins the base image that is found first; otherwise somebody has to
@@ -188,8 +189,8 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("account is %s (%s), not %s as %s says", e.Got, e.Who, e.Want, File)
 }
 
-// Guard asks STS who we are, and refuses another account than the target's. It
-// MUST be called before the first write.
+// Guard asks STS who we are, keeps the answer as Caller, and refuses another
+// account than the target's. It MUST be called before the first write.
 func (t *Target) Guard(ctx context.Context) error {
 	cfg, err := t.AWS(ctx)
 	if err != nil {
@@ -202,6 +203,7 @@ func (t *Target) Guard(ctx context.Context) error {
 	if got := aws.ToString(who.Account); got != t.Account {
 		return &MismatchError{Want: t.Account, Got: got, Who: aws.ToString(who.Arn)}
 	}
+	t.Caller = aws.ToString(who.Arn)
 	return nil
 }
 
