@@ -139,11 +139,15 @@ func (Image) Inspect(ctx context.Context, ami string) error {
 	})
 }
 
-// Test rehearses the change on a copy of production: the update, both ways back.
-func Test(ctx context.Context) error { return deploy(ctx, "test", true, 0) }
+// Test rehearses the change on a copy of production: the update, both ways back; -rehearse even if it was.
+func Test(ctx context.Context, rehearse *bool) error {
+	return deploy(ctx, "test", func(s *release.State) { s.TestOnly, s.Again = true, set(rehearse) })
+}
 
-// Release brings this commit to production: bake, test, release; what is done is skipped.
-func Release(ctx context.Context) error { return deploy(ctx, "release", false, 0) }
+// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test.
+func Release(ctx context.Context, rehearse *bool) error {
+	return deploy(ctx, "release", func(s *release.State) { s.Again = set(rehearse) })
+}
 
 // Rollback takes production back to what ran before, or to release -to=N.
 func Rollback(ctx context.Context, to *int) error {
@@ -151,7 +155,7 @@ func Rollback(ctx context.Context, to *int) error {
 	if to != nil {
 		back = *to
 	}
-	return deploy(ctx, "rollback", false, back)
+	return deploy(ctx, "rollback", func(s *release.State) { s.Back = back })
 }
 
 // Status tells what production runs, and what is under way.
@@ -208,6 +212,21 @@ func Diff(ctx context.Context) error {
 		return mg.Fatal(2, "changes")
 	}
 	return nil
+}
+
+// Lock is what keeps two runs from changing one environment.
+type Lock mg.Namespace
+
+// Break breaks the locks of a run that is dead: lock:break RUN, as status tells it.
+func (Lock) Break(ctx context.Context, id string) error {
+	return run(ctx, "lock:break", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		lines, err := c.BreakLock(ctx, id)
+		return show(r, lines, err)
+	})
 }
 
 // Template renders cloudformation/ from chain.yaml, images kept as they are.
@@ -437,7 +456,7 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 }
 
 // deploy runs the flow of a test, release or rollback.
-func deploy(ctx context.Context, name string, only bool, back int) error {
+func deploy(ctx context.Context, name string, options func(*release.State)) error {
 	return run(ctx, name, func(ctx context.Context, r *report.Report) error {
 		c, err := open(ctx, r)
 		if err != nil {
@@ -446,7 +465,8 @@ func deploy(ctx context.Context, name string, only bool, back int) error {
 		if term.IsTerminal(int(os.Stdin.Fd())) {
 			c.Ask = ask
 		}
-		s := c.Start(only, back)
+		s := c.Start()
+		options(s)
 		if err := s.Do(ctx, env(r)); err != nil {
 			return err
 		}
@@ -455,6 +475,9 @@ func deploy(ctx context.Context, name string, only bool, back int) error {
 		return nil
 	})
 }
+
+// set says whether a flag is.
+func set(b *bool) bool { return b != nil && *b }
 
 // or is what a flag says, "" without it.
 func or(s *string) string {

@@ -30,6 +30,7 @@ func (s *State) target(ctx context.Context) error {
 			Next: []string{"./station.sh history", "./station.sh rollback -to=N  # to another one"}, Err: err,
 		}
 	}
+	s.backFrom = n
 	to.Parameters = s.withCapacity(to.Parameters)
 	s.Rehearsal.Candidate, s.Image, s.Key = to, to.Image, to.Key
 	return nil

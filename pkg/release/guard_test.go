@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
@@ -49,6 +51,10 @@ func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 			c.Target.Ask = true
 			w.git(t, "checkout", "-q", "--detach")
 		}, report.Guard, "on no branch"},
+		"somebody else's to release": {func(_ *world, c *release.Chain) { c.Environment.Rules.Releasers = []string{"*@ops.example"} }, report.Policy, "may not release web-production"},
+		"a freeze": {func(_ *world, c *release.Chain) {
+			c.Environment.Rules.Freezes = []config.Freeze{{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Owner: "Jo", Reason: "the sale"}}
+		}, report.Policy, "the sale"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -56,7 +62,7 @@ func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 			ch := w.chain(t)
 			w.forget()
 			c.spoil(w, ch)
-			err := ch.Start(false, 0).Do(t.Context(), pipeline.Env{})
+			err := ch.Start().Do(t.Context(), pipeline.Env{})
 			assert.Equal(t, c.code, report.Code(err), "%v", err)
 			assert.Contains(t, err.Error(), c.says)
 			assert.Empty(t, w.writes())
@@ -65,6 +71,43 @@ func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 			assert.Empty(t, locks)
 		})
 	}
+}
+
+func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
+	t.Parallel()
+	w, first := up(t)
+	_, second := w.page(t, "Hello World, again")
+	do := func(set func(*release.State)) (*release.State, error) {
+		s := w.chain(t).Start()
+		set(s)
+		return s, s.Do(t.Context(), pipeline.Env{})
+	}
+	_, err := do(func(s *release.State) { s.TestOnly = true })
+	require.NoError(t, err)
+	s, err := do(func(s *release.State) { s.TestOnly = true })
+	require.NoError(t, err)
+	assert.Contains(t, s.Rehearsal.Skip, "rehearsed already")
+	s, err = do(func(s *release.State) { s.TestOnly, s.Again = true, true })
+	require.NoError(t, err)
+	assert.Contains(t, s.Expired, "asked for")
+	assert.NotEmpty(t, s.Rehearsal.Record.Seconds)
+	s, err = do(func(s *release.State) { s.Environment.Rules.Evidence = time.Nanosecond })
+	require.NoError(t, err)
+	assert.Contains(t, s.Expired, "counts for 1ns")
+	assert.NotEmpty(t, s.Rehearsal.Record.Seconds, "it was rehearsed again")
+	require.Equal(t, second, w.get(t, "/version"))
+
+	s, err = do(func(s *release.State) {
+		s.Back = -1
+		s.Environment.Rules.Evidence = time.Nanosecond
+		s.Environment.Rules.Freezes = []config.Freeze{{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Owner: "Jo", Reason: "the sale"}}
+	})
+	require.NoError(t, err)
+	assert.Equal(t, first, w.get(t, "/version"), "a rollback waits for no rehearsal and no freeze")
+	assert.Empty(t, s.Rehearsal.Record.Seconds)
+	h, err := s.Trail.History(t.Context(), s.Place, 1)
+	require.NoError(t, err)
+	assert.Contains(t, h[0].Details["unrehearsed"], "ran in production before", "and the trail says so")
 }
 
 func TestAnUnknownImageAsDefault(t *testing.T) {
@@ -124,7 +167,7 @@ func TestApproval(t *testing.T) {
 	run := func(ask func(context.Context, string) (string, error)) error {
 		ch := w.chain(t)
 		ch.Target.Ask, ch.Ask = true, ask
-		return ch.Start(false, 0).Do(t.Context(), pipeline.Env{})
+		return ch.Start().Do(t.Context(), pipeline.Env{})
 	}
 	answer := func(text string) func(context.Context, string) (string, error) {
 		return func(context.Context, string) (string, error) { return text, nil }

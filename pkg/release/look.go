@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -336,7 +337,7 @@ func own(tags map[string]string) map[string]string {
 
 // decide makes the candidate, if its image is known, and says whether there is anything to do.
 func (s *State) decide(ctx context.Context) error {
-	s.Nothing, s.Rehearsal.Skip, s.Evidence = "", "", nil
+	s.Nothing, s.Rehearsal.Skip, s.Unrehearsed, s.Evidence = "", "", "", nil
 	if s.Image == "" {
 		return nil
 	}
@@ -384,7 +385,7 @@ func (s *State) withCapacity(values map[string]string) map[string]string {
 	return template.WithCapacity(values, s.Live.Group.Capacity.Desired)
 }
 
-// findEvidence looks for a rehearsal of exactly this change.
+// findEvidence looks for a rehearsal of exactly this change that still counts.
 func (s *State) findEvidence(ctx context.Context) error {
 	from, to := "", s.Rehearsal.Candidate.Digest
 	if s.Rehearsal.Baseline != nil {
@@ -394,17 +395,50 @@ func (s *State) findEvidence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e == nil && s.Back != 0 {
-		// The way back of a rehearsed change was rehearsed with it.
-		if e, err = s.Trail.Evidence(ctx, s.Place, to, from); err != nil {
-			return err
-		}
-	}
+	s.Expired = ""
 	if e != nil && e.Passed {
+		s.Expired = s.expired(e)
+	}
+	switch {
+	case s.Again && s.Expired == "":
+		s.Expired = "a new rehearsal was asked for"
+	case e != nil && e.Passed && s.Expired == "":
 		s.Evidence = e
 		s.Rehearsal.Skip = "rehearsed already, evidence " + short(e.Commit)
+	case s.Back != 0:
+		return s.wayBack(ctx, from, to)
 	}
 	return nil
+}
+
+// wayBack is for rollbacks. What is gone back to ran in production, and waiting
+// for a rehearsal of it would keep what is bad there; if the way was rehearsed
+// with the change that is taken back, that is still its evidence.
+func (s *State) wayBack(ctx context.Context, from, to string) error {
+	e, err := s.Trail.Evidence(ctx, s.Place, to, from)
+	if err != nil {
+		return err
+	}
+	if e != nil && e.Passed && s.expired(e) == "" {
+		s.Evidence = e
+		s.Rehearsal.Skip = "rehearsed already, evidence " + short(e.Commit)
+		return nil
+	}
+	s.Unrehearsed = fmt.Sprintf("release %d ran in production before", s.backFrom)
+	s.Rehearsal.Skip = "a rollback needs no rehearsal: " + s.Unrehearsed
+	return nil
+}
+
+// expired is why evidence does not count any more, or "".
+func (s *State) expired(e *trail.Evidence) string {
+	var r rehearsal.Record
+	if err := json.Unmarshal(e.Record, &r); err != nil || r.Ended.IsZero() {
+		return "the evidence " + short(e.Commit) + " does not tell its time"
+	}
+	if age := s.Clock.Now().Sub(r.Ended); age > s.Environment.Rules.Evidence {
+		return fmt.Sprintf("the evidence %s is from %s, and counts for %s", short(e.Commit), r.Ended.UTC().Format("2006-01-02 15:04 MST"), s.Environment.Rules.Evidence)
+	}
+	return ""
 }
 
 func short(commit string) string {
@@ -468,7 +502,11 @@ func lock(ctx context.Context, run *pipeline.Run, s *State) error {
 		run.Note("took over the lock of a run that died: %s", l.TookOver)
 	}
 	s.lock = l
-	run.Defer("the lock", func(ctx context.Context) error { return l.Release(ctx) })
+	rest := l.Beat(context.WithoutCancel(ctx), s.Clock)
+	run.Defer("the lock", func(ctx context.Context) error {
+		rest()
+		return l.Release(ctx)
+	})
 	done, err := s.Trail.Flush(ctx)
 	for _, r := range done {
 		run.Note("release %d is in the trail now", r.Number)
@@ -524,8 +562,37 @@ func evidence(ctx context.Context, run *pipeline.Run, s *State) error {
 		run.Note("nothing to do: %s", s.Nothing)
 	case s.Evidence != nil:
 		run.Note("this change was rehearsed already")
+	case s.Unrehearsed != "":
+		run.Note("not rehearsed: %s", s.Unrehearsed)
+	case s.Expired != "":
+		run.Note("rehearsing again: %s", s.Expired)
 	}
 	return nil
+}
+
+// allowed refuses who may not release, and when nobody may. A rollback is
+// always allowed: it is how people get out of trouble.
+func allowed(ctx context.Context, run *pipeline.Run, s *State) error {
+	rules := s.Environment.Rules
+	who := s.Clone.Identity(ctx)
+	if !rules.MayRelease(who.Email, s.Target.Caller) {
+		return &report.Failure{
+			Code: report.Policy, ID: "E-REL-14", What: fmt.Sprintf("%s (%s) may not release %s", who, s.Target.Caller, s.Environment.Stack()), State: "production is untouched",
+			Next: []string{"ask one of: " + strings.Join(rules.Releasers, ", "), "./station.sh test  # rehearses it for them"},
+		}
+	}
+	f := rules.Frozen(s.Clock.Now())
+	switch {
+	case f == nil:
+		return nil
+	case s.Back != 0:
+		run.Note("releases are frozen (%s: %s); a rollback is allowed", f, f.Reason)
+		return nil
+	}
+	return &report.Failure{
+		Code: report.Policy, ID: "E-REL-15", What: fmt.Sprintf("releases of %s are frozen, %s: %s", s.Environment.Stack(), f, f.Reason), State: "production is untouched",
+		Next: []string{"ask " + f.Owner + ", or wait", "./station.sh test  # rehearses it meanwhile"},
+	}
 }
 
 // keep writes the evidence into the trail.

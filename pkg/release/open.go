@@ -153,11 +153,11 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 	return f
 }
 
-// Start makes the state of a release, a test (only) or a rollback (back: the
-// number to go back to, -1 for the one before, 0 for none).
-func (c *Chain) Start(testOnly bool, back int) *State {
+// Start makes the state of a release. The caller sets what makes it a test
+// (TestOnly), a rollback (Back) or rehearses again (Again).
+func (c *Chain) Start() *State {
 	site := c.Environment.Site
-	s := &State{Chain: c, TestOnly: testOnly, Back: back}
+	s := &State{Chain: c}
 	s.Rehearsal = rehearsal.State{
 		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-test-", Tags: Tags(site.Name, "test"), Gate: c.Gate,
 		Minutes: int(c.Environment.Monitoring / time.Minute), Run: c.Run, Triggers: triggers, Interrupted: c.Interrupted,

@@ -194,6 +194,9 @@ func (s *State) record() (rehearsal.Record, error) {
 
 // unrehearsed is where an update parts from the rehearsed one.
 func (s *State) unrehearsed(run *pipeline.Run, p *stack.Proposal) []string {
+	if s.Unrehearsed != "" {
+		return nil
+	}
 	r, err := s.record()
 	if err != nil {
 		return []string{err.Error()}
@@ -213,6 +216,9 @@ func (s *State) unrehearsed(run *pipeline.Run, p *stack.Proposal) []string {
 // was an update rehearsed (from what ran last, by the trail) there is nothing
 // to compare with.
 func (s *State) unrehearsedCreate(p *stack.Proposal) []string {
+	if s.Unrehearsed != "" {
+		return nil
+	}
 	r, err := s.record()
 	if err != nil {
 		return []string{err.Error()}
@@ -316,6 +322,8 @@ func (s *State) Plan() []string {
 			took = append(took, fmt.Sprintf("%s %.0fs", k, r.Seconds[k]))
 		}
 		out = append(out, "rehearsed: "+strings.Join(took, ", "))
+	} else if s.Unrehearsed != "" {
+		out = append(out, "not rehearsed: "+s.Unrehearsed)
 	}
 	if s.Rehearsal.Minutes > 0 && s.Live != nil {
 		out = append(out, fmt.Sprintf("watched for %d minutes after it; taking it back then costs one more roll", s.Rehearsal.Minutes))
@@ -334,9 +342,13 @@ func intent(ctx context.Context, run *pipeline.Run, s *State) error {
 		if s.Evidence != nil {
 			r.Evidence = s.Evidence.Commit
 		}
+		r.Details = map[string]string{}
 		if s.Live != nil {
 			r.StackID = s.Live.ID
-			r.Details = map[string]string{"desired": fmt.Sprint(s.desired())}
+			r.Details["desired"] = fmt.Sprint(s.desired())
+		}
+		if s.Unrehearsed != "" {
+			r.Details["unrehearsed"] = s.Unrehearsed
 		}
 	}
 	if s.Proposal != nil && s.Proposal.ID != "" {

@@ -9,6 +9,7 @@ package release
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -55,24 +56,30 @@ type State struct {
 	Bake      image.State
 	TestOnly  bool // stop after the rehearsal
 	Back      int  // roll back to this release; -1: to the one before; 0: no rollback
+	Again     bool // rehearse even if this change was rehearsed already
 
-	Live      *stack.State // production as it is; nil: there is none
-	Status    string       // of its stack
-	Open      *trail.Release
-	Key       string // of HEAD's recipe
-	Image     string // its image, "" until it is baked
-	Nothing   string // why there is nothing to do, or ""
-	Evidence  *trail.Evidence
-	Contents  []string // what changes on the machines, image against image
-	Number    int
-	Release   trail.Release
-	Proposal  *stack.Proposal
-	Capacity  *stack.Proposal // a change set for capacity only, which goes first
-	Outcome   *stack.Outcome
-	Seconds   map[string]time.Duration // of phases, for the summary
-	Available []rehearsal.Availability
-	Resumed   bool
-	Finished  *trail.Release // an interrupted release that this run brought to its end
+	Live     *stack.State // production as it is; nil: there is none
+	Status   string       // of its stack
+	Open     *trail.Release
+	Key      string // of HEAD's recipe
+	Image    string // its image, "" until it is baked
+	Nothing  string // why there is nothing to do, or ""
+	Evidence *trail.Evidence
+	// Unrehearsed is why a change needs no evidence, Expired why what is there does
+	// not count; or "".
+	Unrehearsed, Expired string
+	Contents             []string // what changes on the machines, image against image
+	Number               int
+	Release              trail.Release
+	Proposal             *stack.Proposal
+	Capacity             *stack.Proposal // a change set for capacity only, which goes first
+	Outcome              *stack.Outcome
+	Seconds              map[string]time.Duration // of phases, for the summary
+	Available            []rehearsal.Availability
+	Resumed              bool
+	Finished             *trail.Release // an interrupted release that this run brought to its end
+
+	backFrom int // the release that is gone back to
 
 	lock  *trail.Lock
 	shown time.Time // when the lock last told our step
@@ -87,6 +94,7 @@ func Steps() []pipeline.Step[State] {
 		[]pipeline.Step[State]{
 			step{"check account, branch and working tree", whenever, guard},
 			step{"look at what runs and what would", whenever, look},
+			step{"check who releases, and when", newRelease, allowed},
 			step{"check the quotas", somethingToDo, quota},
 			step{"take the lock", somethingToDo, lock},
 			step{"finish what was interrupted", interrupted, resume},
@@ -107,6 +115,7 @@ func Steps() []pipeline.Step[State] {
 			step{"propose the change of production", toRelease, propose},
 			step{"approve the plan", toRelease, approve},
 			step{"check once more where the image comes from", toRelease, vouch},
+			step{"check once more who releases, and when", notBegun, allowed},
 			step{"write down the intent", toRelease, intent},
 			step{"set the capacity to today's first", capacityDrifted, setCapacity},
 			step{"protect the image from being deregistered", toRelease, protect},
@@ -272,6 +281,21 @@ func toRelease(s *State) string {
 		return "only the test was asked for"
 	}
 	return ""
+}
+
+// newRelease leaves out what would keep an interrupted release from its end.
+func newRelease(s *State) string {
+	if s.Open != nil {
+		return fmt.Sprintf("release %d has begun", s.Open.Number)
+	}
+	return toRelease(s)
+}
+
+func notBegun(s *State) string {
+	if s.Proposal != nil && s.Proposal.Started {
+		return "production is being changed already"
+	}
+	return toRelease(s)
 }
 
 func needsRoom(s *State) string {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -152,6 +154,9 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 	}
 	if h != nil {
 		row("lock", "%s (%s)", h, short(id))
+		if age := c.Clock.Now().Sub(h.Updated); age > trail.Stale {
+			row("", "no sign of life for %s; if that run is dead: ./station.sh lock:break %s", age.Round(time.Second), cmp.Or(h.Run, short(id)))
+		}
 	}
 	waiting, err := trail.Pending(cache(c.Target))
 	if err != nil {
@@ -187,7 +192,7 @@ func (c *Chain) History(ctx context.Context, limit int) ([]string, error) {
 // Diff is what a release of HEAD would change of what runs: lines for people,
 // none if there is nothing.
 func (c *Chain) Diff(ctx context.Context) ([]string, error) {
-	s := c.Start(false, 0)
+	s := c.Start()
 	if err := s.see(ctx); err != nil {
 		return nil, explain(ctx, "compare", s, err)
 	}
@@ -313,4 +318,36 @@ func (c *Chain) ImageOr(ctx context.Context, ami string) (string, error) {
 		return cmp.Or(production, candidate), err
 	}
 	return "", &report.Failure{Code: report.Usage, ID: "E-IMG-02", What: "there is no image yet", State: "nothing was changed", Next: []string{"./station.sh bake"}}
+}
+
+// BreakLock breaks the locks of a dead run of this environment and tells them.
+func (c *Chain) BreakLock(ctx context.Context, run string) ([]string, error) {
+	broken, err := c.Trail.Break(ctx, run)
+	var alive *trail.AliveError
+	switch {
+	case errors.As(err, &alive):
+		return nil, &report.Failure{
+			Code: report.Locked, ID: "E-LOCK-10", What: err.Error(), State: "the lock was not broken",
+			Next: []string{"wait for it to end", fmt.Sprintf("or stop it on %s; %s after its last sign of life the same command breaks its lock", alive.Holder.Host, trail.Stale)},
+		}
+	case trail.IsKind(err, trail.LockLost):
+		locks, listErr := c.Trail.Locks(ctx)
+		if listErr != nil {
+			return nil, gitFailure(listErr)
+		}
+		next := []string{"./station.sh status  # tells who holds this environment's lock"}
+		for name := range locks {
+			if h, _, err := c.Trail.Holder(ctx, name); err == nil && h != nil {
+				next = append(next, fmt.Sprintf("./station.sh lock:break %s  # %s: %s", h.Run, name, h))
+			}
+		}
+		return nil, &report.Failure{Code: report.Usage, ID: "E-LOCK-02", What: "run " + run + " holds no lock", State: "nothing was changed", Next: next}
+	case err != nil:
+		return nil, gitFailure(err)
+	}
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		lines = append(lines, fmt.Sprintf("broke the lock of %s: %s", name, broken[name]))
+	}
+	return append(lines, "the next release finishes what that run left"), nil
 }

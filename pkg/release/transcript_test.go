@@ -111,7 +111,7 @@ func (c transcript) show(t *testing.T, w *world, key string) string {
 	var out strings.Builder
 	r, err := report.New(report.Options{Out: &out, Err: &out, Name: "release", Heartbeat: time.Hour})
 	require.NoError(t, err)
-	s := w.chain(t).Start(false, 0)
+	s := w.chain(t).Start()
 	err = s.Do(t.Context(), pipeline.Env{Tell: r.Tell})
 	if err == nil {
 		outcome, rows := s.Summary(r.Elapsed())

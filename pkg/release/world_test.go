@@ -180,7 +180,8 @@ func (w *world) chain(t testing.TB) *release.Chain {
 func (w *world) run(ctx context.Context, t testing.TB, only bool, back int, hooks ...func(pipeline.Event)) (*release.State, error) {
 	t.Helper()
 	w.cut.Store(false)
-	s := w.chain(t).Start(only, back)
+	s := w.chain(t).Start()
+	s.TestOnly, s.Back = only, back
 	began := time.Now()
 	err := s.Do(ctx, pipeline.Env{Tell: func(e pipeline.Event) {
 		t.Logf("%5dms %-8s %s %s %s", time.Since(began).Milliseconds(), e.Kind, e.Step, e.Name, e.Text)
