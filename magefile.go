@@ -35,20 +35,23 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/template"
 )
 
-// Bake makes the image of this commit, or finds it; -force makes another, -explain only tells.
-func Bake(ctx context.Context, force, explain *bool) error {
+// Bake makes the images of this commit, or finds them; -role=NAME only that one's, -force makes another, -explain only tells.
+func Bake(ctx context.Context, role *string, force, explain *bool) error {
 	if explain != nil && *explain {
-		return explainBake(ctx)
+		return explainBake(ctx, or(role))
 	}
 	return run(ctx, "bake", func(ctx context.Context, r *report.Report) error {
 		c, err := open(ctx, r)
 		if err != nil {
 			return err
 		}
-		o := c.ImageOptions()
-		o.Force = force != nil && *force
-		done, err := image.Bake(ctx, env(r), o)
-		if err == nil {
+		all, err := c.Bakes(or(role))
+		for _, o := range all {
+			o.Force = force != nil && *force
+			done, err := image.Bake(ctx, env(r), o)
+			if err != nil {
+				return err
+			}
 			outcome, rows := done.Summary(r.Elapsed())
 			r.Summary(outcome, rows...)
 		}
@@ -56,7 +59,7 @@ func Bake(ctx context.Context, force, explain *bool) error {
 	})
 }
 
-func explainBake(ctx context.Context) error {
+func explainBake(ctx context.Context, role string) error {
 	return run(ctx, "explain", func(ctx context.Context, r *report.Report) error {
 		if neverUp() {
 			return show(r, []string{"there is no image yet, since there is no lab: ./station.sh bake starts one and bakes"}, nil)
@@ -65,8 +68,14 @@ func explainBake(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e, err := image.Explain(ctx, c.ImageOptions())
-		return show(r, e.Lines(), err)
+		all, err := c.Bakes(role)
+		for _, o := range all {
+			e, err := image.Explain(ctx, o)
+			if err := show(r, e.Lines(), err); err != nil {
+				return err
+			}
+		}
+		return err
 	})
 }
 

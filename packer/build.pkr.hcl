@@ -25,7 +25,7 @@ build {
   provisioner "shell" {
     inline = [
       "if command -v cloud-init >/dev/null; then sudo cloud-init status --wait >/dev/null || true; fi",
-      "sudo -n env ROLE='${var.role}' IMAGE_KEY='${var.image_key}' STATE='${local.state}' STAGE='${var.stage}' bash ${local.tree}/packer/provision.sh",
+      "sudo -n env ROLE='${var.role}' PUPPET_CLASS='${var.puppet_class}' SPECS='${var.specs}' IMAGE_KEY='${var.image_key}' STATE='${local.state}' STAGE='${var.stage}' bash ${local.tree}/packer/provision.sh",
     ]
   }
 

@@ -5,6 +5,7 @@
 # the only difference is where the tree is, and that is found from this file.
 #
 #   ROLE       the role of the machine              (default: web)
+#   PUPPET_CLASS, SPECS  of role:: and of serverspec/spec (default: ROLE)
 #   IMAGE_KEY  what /version answers                (default: development)
 #   STATE      where results and lists are written  (default: /var/tmp/chain)
 #   STAGE      tools: stop once the tools are here  (default: image)
@@ -12,10 +13,12 @@ set -euo pipefail
 
 tree=$(cd "$(dirname "$0")/.." && pwd -P)
 role=${ROLE:-web}
+class=${PUPPET_CLASS:-$role}
+specs_of=${SPECS:-$role}
 state=${STATE:-/var/tmp/chain}
 stage=${STAGE:-image}
 export IMAGE_KEY=${IMAGE_KEY:-development}
-export FACTER_role=$role FACTER_image_key=$IMAGE_KEY
+export FACTER_role=$class FACTER_image_key=$IMAGE_KEY
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
 # Puppet runs for seconds and ends: a quarter of that went into collecting garbage.
@@ -43,7 +46,7 @@ modules() { sed -n "s/^mod '\([^']*\)', '\([^']*\)'.*/\1 \2/p" "$tree/puppet/Pup
 begin "prepare"
 [ "$(id -u)" -eq 0 ] || fail "must run as root"
 [ -f "$tree/puppet/Puppetfile" ] || fail "no puppet/ beside packer/ in $tree"
-[ "$stage" = tools ] || [ -f "$tree/puppet/site-modules/role/manifests/$role.pp" ] || fail "there is no role $role in puppet/site-modules/role/manifests"
+[ "$stage" = tools ] || [ -f "$tree/puppet/site-modules/role/manifests/$class.pp" ] || fail "there is no role $class in puppet/site-modules/role/manifests"
 mkdir -p "$state/out"
 free=$(df -Pm / | awk 'NR == 2 { print $4 }')
 [ "$free" -ge 500 ] || fail "disk nearly full: $free MiB free on /, 500 MiB needed"
@@ -114,7 +117,7 @@ begin "puppet apply"
 status=0; apply || status=$?
 case $status in
   0 | 2) ;; # nothing to do, or changes made
-  1) fail "puppet could not compile or apply role $role" ;;
+  1) fail "puppet could not compile or apply role $class" ;;
   *) fail "puppet could not bring some resources to their state (exit $status)" ;;
 esac
 end
@@ -123,7 +126,7 @@ end
 # anyway, and each takes one of two cores.
 begin "puppet apply again"
 rm -f "$state/out/rspec.json"
-(cd "$tree/serverspec" && rspec --format documentation --format json --out "$state/out/rspec.json" "spec/$role") >"$state/rspec.log" 2>&1 &
+(cd "$tree/serverspec" && rspec --format documentation --format json --out "$state/out/rspec.json" "spec/$specs_of") >"$state/rspec.log" 2>&1 &
 specs=$!
 status=0; apply || status=$?
 [ $status -eq 0 ] || { wait $specs || true; fail "a second apply must change nothing (exit $status): see the resources named above"; }
@@ -132,5 +135,5 @@ end
 begin "serverspec"
 status=0; wait $specs || status=$?
 cat "$state/rspec.log"
-[ $status -eq 0 ] || fail "the machine is not what serverspec/spec/$role expects"
+[ $status -eq 0 ] || fail "the machine is not what serverspec/spec/$specs_of expects"
 end

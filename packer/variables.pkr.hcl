@@ -1,9 +1,21 @@
 # What is baked.
 
 variable "role" {
-  description = "Role of the machine: names the Puppet role, the specs and the declared packages."
+  description = "Role of the machine: names the declared packages, and the Puppet role and the specs unless they have names of their own."
   type        = string
   default     = "web"
+}
+
+variable "puppet_class" {
+  description = "Class role::NAME that makes the machine; empty: the role's name."
+  type        = string
+  default     = ""
+}
+
+variable "specs" {
+  description = "Directory of serverspec/spec that says what is expected; empty: the role's name."
+  type        = string
+  default     = ""
 }
 
 variable "stage" {

@@ -27,7 +27,9 @@ type Config struct {
 	Bake   Bake
 	// Signing is of target aws. The lab makes a key of its own.
 	Signing Signing
-	Sites   map[string]*Site
+	// Images are what is baked, by role; each site's role is among them.
+	Images map[string]*Image
+	Sites  map[string]*Site
 
 	environ map[string]string
 }
@@ -52,6 +54,15 @@ type Signing struct {
 	Key     string   // file of an ed25519 key in PEM, or the ARN of a KMS key; "" signs nothing
 	Trusted []string // files of public keys in PEM
 	Make    bool     // a key that is not there is made
+}
+
+// Image is what is baked for one role, and where its id is written.
+type Image struct {
+	Role      string // names the image, its packages and what it may have
+	Puppet    string // class role::PUPPET
+	Specs     string // serverspec/spec/SPECS
+	Site      string // whose templates name the image; "" is each site of the role
+	Parameter string // of those templates
 }
 
 // Site is what is deployed.
@@ -105,6 +116,22 @@ func (c *Config) Site(name string) (*Site, error) {
 		return s, nil
 	}
 	return nil, fmt.Errorf("site %q is not in %s, which has %s", name, File, strings.Join(names(c.Sites), ", "))
+}
+
+// Roles are what is baked for a site, its own first.
+func (c *Config) Roles(s *Site) []Image {
+	own := Image{Role: s.Role, Puppet: s.Role, Specs: s.Role, Parameter: imageParameter}
+	if i := c.Images[s.Role]; i != nil {
+		own = *i
+	}
+	own.Site = s.Name
+	out := []Image{own}
+	for _, role := range names(c.Images) {
+		if i := c.Images[role]; i.Site == s.Name && role != s.Role {
+			out = append(out, *i)
+		}
+	}
+	return out
 }
 
 // Environment is the site's environment of that name; with "", production.

@@ -286,3 +286,31 @@ func TestBadRulesAreToldAtOnce(t *testing.T) {
 	_, err = parse(t, "minimum: "+config.Version+"\n"+small)
 	require.NoError(t, err)
 }
+
+func TestImagesOfOtherRoles(t *testing.T) {
+	c, err := parse(t, small)
+	require.NoError(t, err)
+	site := c.Sites["web"]
+	own := config.Image{Role: "web", Puppet: "web", Specs: "web", Site: "web", Parameter: "ImageId"}
+	assert.Equal(t, []config.Image{own}, c.Roles(site), "one image needs no words")
+
+	c, err = parse(t, small+"images:\n  worker: {site: web, parameter: WorkerImageId, specs: jobs}\n  web: {puppet: frontend}\n")
+	require.NoError(t, err)
+	own.Puppet = "frontend"
+	worker := config.Image{Role: "worker", Puppet: "worker", Specs: "jobs", Site: "web", Parameter: "WorkerImageId"}
+	assert.Equal(t, []config.Image{own, worker}, c.Roles(c.Sites["web"]))
+
+	_, err = parse(t, small+`images:
+  a: {parameter: A}
+  b: {site: other, parameter: ImageId}
+  c: {site: web, parameter: C}
+  d: {site: web, parameter: C, specs: image_contract}
+`)
+	for _, want := range []string{
+		"line 10: images.a.site: is missing", `line 11: images.b.site: is "other", there are sites web`,
+		"line 11: images.b.parameter: is ImageId, which is of the site's own role", "line 13: images.d.parameter: is that of image c, too",
+		"line 13: images.d: is a name that the chain itself uses",
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+}

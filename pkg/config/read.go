@@ -20,15 +20,16 @@ func (r *reader) fault(line int, path, format string, args ...any) {
 }
 
 var (
-	siteName    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
-	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
-	regionName  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
-	domainName  = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	typeName    = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
-	roleName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
-	certificate = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$`)
-	branchName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
-	yamlLine    = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
+	siteName      = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	domainName    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	typeName      = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+	roleName      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+	parameterName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,254}$`)
+	certificate   = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$`)
+	branchName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
+	yamlLine      = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
 )
 
 func (r *reader) config(c *Config, text []byte) {
@@ -86,8 +87,58 @@ func (r *reader) config(c *Config, text []byte) {
 			c.Sites[name] = r.site(name, n)
 		})
 	}
+	r.images(c, top.child("images", false))
 	top.rest()
 }
+
+// images reads those that chain.yaml names, and adds each site's own.
+func (r *reader) images(c *Config, m *node) {
+	c.Images = map[string]*Image{}
+	for _, s := range c.Sites {
+		c.Images[s.Role] = &Image{Role: s.Role, Puppet: s.Role, Specs: s.Role, Parameter: imageParameter}
+	}
+	if m == nil {
+		return
+	}
+	used := map[string]string{}
+	m.each("a role's name", roleName, func(role string, n *node) {
+		i := c.Images[role]
+		if i == nil {
+			i = &Image{Role: role, Puppet: role, Specs: role}
+			n.need("site", &i.Site, func(v string) error {
+				if c.Sites[v] == nil {
+					return fmt.Errorf("is %q, there are sites %s", v, strings.Join(names(c.Sites), ", "))
+				}
+				return nil
+			})
+			n.need("parameter", &i.Parameter, like(parameterName, "a parameter's name"))
+			if i.Parameter == imageParameter {
+				r.fault(n.line("parameter"), n.path+".parameter", "is %s, which is of the site's own role", imageParameter)
+			}
+			at := i.Site + " " + i.Parameter
+			if first := used[at]; first != "" {
+				r.fault(n.line("parameter"), n.path+".parameter", "is that of image %s, too", first)
+			}
+			used[at] = role
+		}
+		n.text("puppet", &i.Puppet, like(roleName, "a role's name"))
+		n.text("specs", &i.Specs, like(roleName, "a directory's name"))
+		if role == toolsRole || i.Specs == contractSpecs {
+			r.fault(n.n.Line, n.path, "is a name that the chain itself uses")
+		}
+		n.rest()
+		c.Images[role] = i
+	})
+}
+
+// imageParameter names a site's own image, in its templates.
+const imageParameter = "ImageId"
+
+// Names that a bake uses itself: for images and for specs.
+const (
+	toolsRole     = "tools"
+	contractSpecs = "image_contract"
+)
 
 func (r *reader) site(name string, m *node) *Site {
 	s := &Site{Name: name, Environments: map[string]*Environment{}}

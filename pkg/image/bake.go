@@ -205,7 +205,7 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 
 // expected refuses a recipe that expects nothing of its role: it proves nothing.
 func expected(o Options, r Recipe) error {
-	dir := "serverspec/spec/" + o.Role + "/"
+	dir := "serverspec/spec/" + o.Specs + "/"
 	if o.Role == ToolsRole || slices.ContainsFunc(slices.Collect(maps.Keys(r.Files)), func(path string) bool {
 		return strings.HasPrefix(path, dir) && strings.HasSuffix(path, "_spec.rb")
 	}) {

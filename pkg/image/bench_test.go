@@ -104,7 +104,7 @@ func (b *bench) options() image.Options {
 	c, err := trail.OpenClone(b.t.Context(), nil, b.dir)
 	require.NoError(b.t, err)
 	tr, err := trail.Open(b.t.Context(), trail.Options{
-		Clone: c, Remote: b.remote, Private: true, Image: template.Image, SetImage: template.SetImage,
+		Clone: c, Remote: b.remote, Private: true, Images: template.Images, SetImage: template.SetImageOf,
 	})
 	require.NoError(b.t, err)
 	return image.Options{
@@ -206,6 +206,7 @@ type tools struct {
 	held      chan struct{}
 	mu        sync.Mutex
 	commands  []string
+	last      variables
 	stages    []string // of each build: what it started from, and the stage
 }
 
@@ -235,6 +236,9 @@ type variables struct {
 	EC2     string            `json:"custom_endpoint_ec2"`
 	Seconds int               `json:"poll_seconds"`
 	Stage   string            `json:"stage"`
+	Role    string            `json:"role"`
+	Class   string            `json:"puppet_class"`
+	Specs   string            `json:"specs"`
 }
 
 func (x *tools) packer(ctx context.Context, c command.Cmd) error {
@@ -246,6 +250,7 @@ func (x *tools) packer(ctx context.Context, c command.Cmd) error {
 			b, err := os.ReadFile(file)
 			require.NoError(t, err)
 			require.NoError(t, json.Unmarshal(b, &v))
+			x.last = v
 		}
 	}
 	assert.Equal(t, command.Terminate, c.Stop)
@@ -351,7 +356,7 @@ func (x *tools) rspec(c command.Cmd) error {
 	}
 	assert.FileExists(t, filepath.Join(c.Dir, "spec/image_contract/leftovers_spec.rb"))
 	of := strings.TrimPrefix(c.Args[len(c.Args)-1], "spec/")
-	assert.Contains(t, []string{"web", "image_contract"}, of)
+	assert.Contains(t, []string{"web", "jobs", "image_contract"}, of)
 	// Both ways lead to the machine.
 	conn, err := net.Dial("tcp", net.JoinHostPort(env["TARGET_HOST"], env["TARGET_PORT"]))
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ import (
 )
 
 // contents takes the survey of the machine and judges it against its base's.
-func (v *visit) contents(ctx context.Context, base *survey) error {
+func (v *visit) contents(ctx context.Context, base *survey, a *Allowed) error {
 	v.run.Await("a survey of %s", v.machine.ID)
 	defer v.run.Await("")
 	began := v.o.Clock.Now()
@@ -28,10 +29,6 @@ func (v *visit) contents(ctx context.Context, base *survey) error {
 		return err
 	}
 	now := v.o.Clock.Now()
-	a, err := v.allowed()
-	if err != nil {
-		return err
-	}
 	v.s.Result.Inventory = is.Inventory
 	v.s.Result.Packages = is.PackageLines()
 	leaks := judge(is, base, a, v.login, now)
@@ -178,7 +175,10 @@ func Inspect(ctx context.Context, env pipeline.Env, o Options, id string) ([]Lea
 		if i == nil {
 			return noSuchImage(id, o)
 		}
-		if s.Result.Recipe, err = Key(ctx, o.Clone, o.Trail.Head(), o.Role, Base{ID: i.Tags[TagBase]}); err != nil {
+		if role := i.Tags[TagRole]; role != "" && role != o.Role {
+			o.Role, o.Puppet, o.Specs = role, role, role
+		}
+		if s.Result.Recipe, err = o.key(ctx, Base{ID: i.Tags[TagBase]}); err != nil {
 			return err
 		}
 		s.Result.Recipe.Key, s.image = i.Tags[TagKey], i
@@ -216,6 +216,7 @@ func (o Options) filled() Options {
 	if o.Runner == nil {
 		o.Runner = command.Exec{}
 	}
+	o.Puppet, o.Specs, o.Parameter = cmp.Or(o.Puppet, o.Role), cmp.Or(o.Specs, o.Role), cmp.Or(o.Parameter, "ImageId")
 	if o.Deadline <= 0 {
 		o.Deadline = 5 * time.Minute
 	}

@@ -177,7 +177,7 @@ func (s *State) sealCopies(ctx context.Context, o Options, list []copied) error 
 		there.Target, there.Client = c.to.Target, c.to.Client
 		there.Target.Signing = o.Target.Signing
 		for _, p := range c.to.Places {
-			body, err := o.Trail.WithImage(ctx, p.Template(), c.image.ID)
+			body, err := o.Trail.WithImageOf(ctx, p.Template(), o.Parameter, c.image.ID)
 			if err != nil {
 				return err
 			}

@@ -53,6 +53,9 @@ type Options struct {
 	Target *config.Target
 	Bake   config.Bake
 	Role   string
+	// Puppet and Specs name the role's class and its directory of specs, Parameter
+	// that of the templates which names the image; "" are Role, Role and ImageId.
+	Puppet, Specs, Parameter string
 	// Places are the environments whose templates get the image.
 	Places []trail.Place
 	Clone  *trail.Clone

@@ -49,8 +49,22 @@ func read(ctx context.Context, o Options) (inputs, error) {
 			return in, err
 		}
 	}
-	in.recipe, err = Key(ctx, o.Clone, o.Trail.Head(), o.Role, base)
+	in.recipe, err = o.key(ctx, base)
 	return in, err
+}
+
+// key reads the recipe of HEAD. Where Puppet's class or the specs have another
+// name than the role, the name counts.
+func (o Options) key(ctx context.Context, base Base) (Recipe, error) {
+	o = o.filled()
+	names := map[string]string{}
+	if o.Puppet != o.Role {
+		names["puppet class"] = o.Puppet
+	}
+	if o.Specs != o.Role {
+		names["specs"] = o.Specs
+	}
+	return keyOf(ctx, o.Clone, o.Trail.Head(), o.Role, base, names)
 }
 
 // Current is the recipe of HEAD, and the good image of it; nil if that is still

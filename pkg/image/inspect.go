@@ -342,10 +342,15 @@ func (v *visit) look(ctx context.Context, base *survey) error {
 		page, running error
 		role, others  examples
 	)
-	both.Go(func() { page = v.page(beside) })
-	both.Go(func() { role, running = v.specs(beside, v.o.Role) })
-	err := v.contents(ctx, base)
-	if err == nil {
+	allowed, err := v.allowed()
+	if err != nil {
+		return err
+	}
+	if allowed.has("port", "tcp/80") { // what serves says so
+		both.Go(func() { page = v.page(beside) })
+	}
+	both.Go(func() { role, running = v.specs(beside, v.o.Specs) })
+	if err = v.contents(ctx, base, allowed); err == nil {
 		others, err = v.specs(ctx, contract)
 	}
 	if err != nil {

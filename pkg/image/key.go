@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,7 +46,13 @@ const toolsFile = "packer/tools.env"
 // count, nor do its locale and the way it was cloned. A submodule is refused,
 // since the commit does not hold what is in it.
 func Key(ctx context.Context, c *trail.Clone, commit, role string, base Base) (Recipe, error) {
+	return keyOf(ctx, c, commit, role, base, nil)
+}
+
+// keyOf is Key for a role that has other names, too: by what they are of.
+func keyOf(ctx context.Context, c *trail.Clone, commit, role string, base Base, others map[string]string) (Recipe, error) {
 	r := Recipe{Role: role, Commit: commit, Base: base, Parts: map[string]string{"role": role, "base": base.ID}, Files: map[string]string{}, Tools: map[string]string{}}
+	maps.Copy(r.Parts, others)
 	for _, dir := range RecipePaths {
 		files, err := c.Tree(ctx, commit, dir)
 		if err != nil {
@@ -112,6 +119,11 @@ func (r Recipe) Changes(from Recipe) []string {
 	}
 	if r.Base.ID != from.Base.ID {
 		list = append(list, fmt.Sprintf("base image %s -> %s", from.Base, r.Base))
+	}
+	for _, name := range []string{"puppet class", "specs"} {
+		if is, was := r.Parts[name], from.Parts[name]; is != was {
+			list = append(list, fmt.Sprintf("%s %s -> %s", name, cmp.Or(was, from.Role), cmp.Or(is, r.Role)))
+		}
 	}
 	told := false // a version tells more than that its file changed
 	for _, tool := range union(r.Tools, from.Tools) {

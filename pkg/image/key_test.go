@@ -46,6 +46,7 @@ func repository(t *testing.T) string {
 		"README.md":                        "hello\n",
 		"packer/build.pkr.hcl":             "build {}\n",
 		"packer/tools.env":                 "# versions\nPUPPET=7.23\nSERVERSPEC=2.42\n",
+		"packer/allowed/web":               "port tcp/80\n",
 		"puppet/page":                      "Hello World\n",
 		"serverspec/spec/web/page_spec.rb": "# page\n",
 		"serverspec/spec/image_contract/leftovers_spec.rb": "# nothing\n",

@@ -82,6 +82,7 @@ func newContainers(t *testing.T) *containers {
 	c := &containers{t: t, dir: repository(t), remote: filepath.Join(t.TempDir(), "trail.git")}
 	top := git(t, ".", "rev-parse", "--show-toplevel")
 	require.NoError(t, os.RemoveAll(filepath.Join(c.dir, "serverspec")))
+	require.NoError(t, os.RemoveAll(filepath.Join(c.dir, "packer/allowed")))
 	for _, path := range []string{"serverspec/spec/image_contract", "packer/allowed"} {
 		require.NoError(t, os.CopyFS(filepath.Join(c.dir, path), os.DirFS(filepath.Join(top, path))))
 	}
@@ -109,7 +110,7 @@ func (c *containers) options(run string) image.Options {
 	c.t.Helper()
 	clone, err := trail.OpenClone(c.t.Context(), nil, c.dir)
 	require.NoError(c.t, err)
-	tr, err := trail.Open(c.t.Context(), trail.Options{Clone: clone, Remote: c.remote, Private: true, Image: template.Image, SetImage: template.SetImage})
+	tr, err := trail.Open(c.t.Context(), trail.Options{Clone: clone, Remote: c.remote, Private: true, Images: template.Images, SetImage: template.SetImageOf})
 	require.NoError(c.t, err)
 	return image.Options{
 		Target: c.target, Bake: config.Bake{Owner: debian, Name: "debian-12-amd64-*", InstanceType: "t3.small", User: "admin"},

@@ -129,6 +129,12 @@ func variables(ctx context.Context, o Options, s *State) ([]byte, error) {
 	if s.stage != "" {
 		v["stage"] = s.stage
 	}
+	if o.Puppet != o.Role && s.stage == "" {
+		v["puppet_class"] = o.Puppet
+	}
+	if o.Specs != o.Role && s.stage == "" {
+		v["specs"] = o.Specs
+	}
 	if every := o.Target.Poll.Max; every > 0 {
 		seconds := max(1, int(every/time.Second))
 		v["poll_seconds"] = seconds

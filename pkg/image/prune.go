@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/stack"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
@@ -95,7 +96,7 @@ var amiID = regexp.MustCompile(`\bami-[0-9a-f]{8,17}\b`)
 
 // Look gathers all uses, of the images of all roles. It fails rather than to
 // overlook one.
-func Look(ctx context.Context, o Options, account *stack.Account, places []trail.Place, roles []string, keep int) (Uses, error) {
+func Look(ctx context.Context, o Options, account *stack.Account, places []trail.Place, roles []config.Image, keep int) (Uses, error) {
 	o = o.filled()
 	u := Uses{Keep: keep, Stacks: map[string][]string{}, Git: map[string][]string{}, Releases: map[trail.Place][]trail.Release{}}
 	var err error
@@ -121,10 +122,15 @@ func Look(ctx context.Context, o Options, account *stack.Account, places []trail
 	if u.Templates, err = o.Client.TemplatesInUse(ctx, groups); err != nil {
 		return u, err
 	}
-	if err := u.git(ctx, o, places, roles); err != nil {
+	var named []string
+	for _, i := range roles {
+		named = append(named, i.Role)
+	}
+	if err := u.git(ctx, o, places, named); err != nil {
 		return u, err
 	}
-	for _, o.Role = range roles {
+	for _, i := range roles {
+		o.Role, o.Puppet, o.Specs = i.Role, i.Puppet, i.Specs
 		in, err := read(ctx, o)
 		if err != nil {
 			return u, fmt.Errorf("the recipe of role %s at HEAD: %w", o.Role, err)

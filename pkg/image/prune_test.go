@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
@@ -114,7 +115,7 @@ func TestPruneRemovesImageAndSnapshotsAndMindsTheProtection(t *testing.T) {
 	}
 	account := b.account()
 	look := func() []image.Verdict {
-		u, err := image.Look(t.Context(), b.options(), account, []trail.Place{production}, []string{"web"}, 3)
+		u, err := image.Look(t.Context(), b.options(), account, []trail.Place{production}, []config.Image{{Role: "web"}}, 3)
 		require.NoError(t, err)
 		return image.Judge(u)
 	}

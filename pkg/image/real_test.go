@@ -86,7 +86,7 @@ func TestBakeForReal(t *testing.T) {
 	bake := func(run string) (image.Result, error) {
 		c, err := trail.OpenClone(ctx, nil, dir)
 		require.NoError(t, err)
-		tr, err := trail.Open(ctx, trail.Options{Clone: c, Remote: filepath.Join(dir, ".chain", "lab", "trail.git"), Private: true, Image: template.Image, SetImage: template.SetImage})
+		tr, err := trail.Open(ctx, trail.Options{Clone: c, Remote: filepath.Join(dir, ".chain", "lab", "trail.git"), Private: true, Images: template.Images, SetImage: template.SetImageOf})
 		require.NoError(t, err)
 		return image.Bake(ctx, pipeline.Env{Tell: tell}, image.Options{
 			Target: target, Bake: config.Bake{Owner: "136693071363", Name: "debian-12-amd64-*", InstanceType: "t3.small", User: "admin"},

@@ -45,7 +45,7 @@ func Last(ctx context.Context, t *trail.Trail, role, region string) (*Record, er
 	return &r, nil
 }
 
-// write makes the image the default of ImageId in the templates of all places,
+// write makes the image the default of its parameter in the templates of all places,
 // and records it: one commit, or none if all of it is so already.
 func write(ctx context.Context, o Options, s *State) (trail.Written, error) {
 	r := Record{Schema: 1, Region: o.Target.Region, Image: s.Result.Image, Name: s.Result.Name, Recipe: s.Result.Recipe}
@@ -71,7 +71,7 @@ func write(ctx context.Context, o Options, s *State) (trail.Written, error) {
 	}
 	var sites []string
 	for _, p := range o.Places {
-		body, err := o.Trail.WithImage(ctx, p.Template(), s.Result.Image)
+		body, err := o.Trail.WithImageOf(ctx, p.Template(), o.Parameter, s.Result.Image)
 		if err != nil {
 			return trail.Written{}, err
 		}

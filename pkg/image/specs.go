@@ -17,7 +17,7 @@ import (
 
 // expects refuses a recipe without the specs that every image is judged by.
 func (v *visit) expects() error {
-	for _, of := range []string{v.o.Role, contract} {
+	for _, of := range []string{v.o.Specs, contract} {
 		if _, err := os.Stat(filepath.Join(v.s.tree, "serverspec", "spec", of)); err != nil {
 			return &badError{what: "there is no serverspec/spec/" + of + ": an image that nothing is expected of proves nothing"}
 		}

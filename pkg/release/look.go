@@ -243,10 +243,43 @@ func vouch(ctx context.Context, run *pipeline.Run, s *State) error {
 		ami = s.Rehearsal.Candidate.Image
 	}
 	story, err := image.Verify(ctx, s.imageOptions(), ami)
-	if err == nil {
-		run.Note("%s is signed: baked from commit %s, %d expectations met", ami, short(story.Commit), story.Examples)
+	if err != nil {
+		return err
 	}
-	return err
+	run.Note("%s is signed: baked from commit %s, %d expectations met", ami, short(story.Commit), story.Examples)
+	if s.Rehearsal.Candidate == nil {
+		return nil
+	}
+	return s.vouchOthers(ctx, run, []byte(s.Rehearsal.Candidate.Body))
+}
+
+// vouchOthers refuses a template whose other images nobody vouches for, or are
+// not what HEAD says. Only the site's own is baked on the way to a release.
+func (s *State) vouchOthers(ctx context.Context, run *pipeline.Run, body []byte) error {
+	images, err := template.Images(body)
+	if err != nil {
+		return err
+	}
+	for _, i := range s.Config.Roles(s.Environment.Site)[1:] {
+		o, ami := s.optionsOf(i), images[i.Parameter]
+		if s.Back == 0 {
+			_, current, err := image.Current(ctx, o)
+			if err != nil {
+				return err
+			}
+			if current == nil || current.ID != ami {
+				return &report.Failure{
+					Code: report.Usage, ID: "E-REL-25", What: fmt.Sprintf("parameter %s names %s, which is not role %s of this commit", i.Parameter, ami, i.Role),
+					Where: s.Place.Template(), State: "production is untouched", Next: []string{"./station.sh bake -role=" + i.Role, "the same command again"},
+				}
+			}
+		}
+		if _, err := image.Verify(ctx, o, ami); err != nil {
+			return err
+		}
+		run.Note("%s of role %s is signed", ami, i.Role)
+	}
+	return nil
 }
 
 // protect keeps what is released from being deregistered by mistake; image:prune
@@ -263,13 +296,46 @@ func protect(ctx context.Context, run *pipeline.Run, s *State) error {
 // imageOptions is a bake of this site's image.
 func (s *State) imageOptions() image.Options { return s.ImageOptions() }
 
-// ImageOptions is a bake of this site's role, written into the templates of its
-// environment.
+// ImageOptions is a bake of this site's own role, written into the templates of
+// its environment.
 func (c *Chain) ImageOptions() image.Options {
+	return c.optionsOf(c.Config.Roles(c.Environment.Site)[0])
+}
+
+func (c *Chain) optionsOf(i config.Image) image.Options {
 	return image.Options{
-		Target: c.Target, Bake: c.Config.Bake, Role: c.Environment.Site.Role, Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail,
-		Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies,
+		Target: c.Target, Bake: c.Config.Bake, Role: i.Role, Puppet: i.Puppet, Specs: i.Specs, Parameter: i.Parameter,
+		Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail, Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies,
 	}
+}
+
+// Bakes are the bakes of a role of this site, of all its roles with "".
+func (c *Chain) Bakes(role string) ([]image.Options, error) {
+	var out []image.Options
+	var has []string
+	for _, i := range c.Config.Roles(c.Environment.Site) {
+		if has = append(has, i.Role); role == "" || role == i.Role {
+			out = append(out, c.optionsOf(i))
+		}
+	}
+	if len(out) == 0 {
+		return nil, usage(fmt.Errorf("site %s has no image of role %q, it has %s", c.Environment.Site.Name, role, strings.Join(has, ", ")))
+	}
+	return out, nil
+}
+
+// withImages are parameter values and what the template's other image
+// parameters are by default.
+func withImages(values map[string]string, body []byte) map[string]string {
+	out := maps.Clone(values)
+	if images, err := template.Images(body); err == nil {
+		for parameter, ami := range images {
+			if _, sent := out[parameter]; !sent && parameter != stack.ImageParameter {
+				out[parameter] = ami
+			}
+		}
+	}
+	return out
 }
 
 // baseline is what production runs, or else what it last ran by the trail.
@@ -371,7 +437,7 @@ func (s *State) candidate(ctx context.Context) error {
 	d := &rehearsal.Deployment{
 		Body: string(body), Parameters: s.withCapacity(template.Parameters(s.Environment)), Image: s.Image, Key: s.Key, Tags: Tags(s.Place.Site, s.Place.Environment),
 	}
-	d.Digest = stack.Digest(d.Body, d.Parameters, d.Image, d.Tags, undigested)
+	d.Digest = stack.Digest(d.Body, withImages(d.Parameters, body), d.Image, d.Tags, undigested)
 	s.Rehearsal.Candidate = d
 	return nil
 }

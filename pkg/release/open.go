@@ -55,7 +55,7 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 	}
 	tr, err := trail.Open(ctx, trail.Options{
 		Clone: clone, Remote: t.Remote, Branch: t.Branch, Private: private(t), Cache: cache(t),
-		Image: template.Image, SetImage: template.SetImage,
+		Images: template.Images, SetImage: template.SetImageOf,
 	})
 	if err != nil {
 		return nil, gitFailure(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
@@ -13,10 +14,12 @@ import (
 // together. Each verdict is told as a line.
 func (c *Chain) Prune(ctx context.Context, remove bool, tell func(string)) error {
 	var places []trail.Place
-	var roles []string
+	var roles []config.Image
 	for _, site := range c.Config.Sites {
-		if !slices.Contains(roles, site.Role) {
-			roles = append(roles, site.Role)
+		for _, i := range c.Config.Roles(site) {
+			if !slices.ContainsFunc(roles, func(r config.Image) bool { return r.Role == i.Role }) {
+				roles = append(roles, i)
+			}
 		}
 		for _, e := range site.Environments {
 			for _, region := range e.Regions {

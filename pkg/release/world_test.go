@@ -39,6 +39,7 @@ type world struct {
 	l       *lab.Lab
 	clone   string
 	environ []string
+	extend  []template.Extend
 	proxy   *httptest.Server
 
 	mu    sync.Mutex
@@ -126,7 +127,7 @@ func (w *world) config(t testing.TB) *config.Config {
 
 func (w *world) render(t testing.TB) {
 	t.Helper()
-	_, err := template.Write(w.config(t), false)
+	_, err := template.Write(w.config(t), false, w.extend...)
 	require.NoError(t, err)
 }
 
@@ -141,19 +142,26 @@ func (w *world) page(t testing.TB, text string) (ami, key string) {
 
 func (w *world) baked(t testing.TB, text string) (ami, key string) {
 	t.Helper()
+	return w.bakedRole(t, "web", text)
+}
+
+func (w *world) bakedRole(t testing.TB, role, text string) (ami, key string) {
+	t.Helper()
 	ctx := context.Background()
 	clone, err := trail.OpenClone(ctx, nil, w.clone)
 	require.NoError(t, err)
 	head, err := clone.Head(ctx)
 	require.NoError(t, err)
-	r, err := image.Key(ctx, clone, head, "web", image.Base{ID: w.l.BaseImage(region)})
+	r, err := image.Key(ctx, clone, head, role, image.Base{ID: w.l.BaseImage(region)})
 	require.NoError(t, err)
-	require.NoError(t, w.l.Memory().AddImage("web:"+r.Key, memory.Site(text, r.Key)))
-	ami, err = w.l.AddImage(region, "web-"+r.Key+"-1", "web:"+r.Key, map[string]string{
-		image.TagKey: r.Key, image.TagRole: "web", image.TagState: image.Good, image.TagCommit: head, image.TagExpires: image.Never,
+	require.NoError(t, w.l.Memory().AddImage(role+":"+r.Key, memory.Site(text, r.Key)))
+	ami, err = w.l.AddImage(region, role+"-"+r.Key+"-1", role+":"+r.Key, map[string]string{
+		image.TagKey: r.Key, image.TagRole: role, image.TagState: image.Good, image.TagCommit: head, image.TagExpires: image.Never,
 	})
 	require.NoError(t, err)
-	require.NoError(t, image.Attest(ctx, w.chain(t).ImageOptions(), ami, r, image.Inventory{Packages: []image.Package{{Name: "apache2", Version: text}}}))
+	o, err := w.chain(t).Bakes(role)
+	require.NoError(t, err)
+	require.NoError(t, image.Attest(ctx, o[0], ami, r, image.Inventory{Packages: []image.Package{{Name: "apache2", Version: text}}}))
 	return ami, r.Key
 }
 
@@ -173,6 +181,7 @@ func (w *world) chain(t testing.TB) *release.Chain {
 	}
 	ch, err := release.OpenTarget(t.Context(), c, e, target)
 	require.NoError(t, err)
+	ch.Extend = w.extend
 	return ch
 }
 

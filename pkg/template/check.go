@@ -393,7 +393,8 @@ func (c *checker) circles() {
 }
 
 // CheckParameters refuses values that do not fit the template: unknown ones,
-// missing ones, and ImageId, which is never sent.
+// missing ones, and ImageId, which is never sent. Nor need any other parameter
+// that names an image.
 func CheckParameters(body []byte, values map[string]string) error {
 	t, err := load(body)
 	if err != nil {
@@ -412,8 +413,8 @@ func CheckParameters(body []byte, values map[string]string) error {
 		p, _ := declared[id].(map[string]any)
 		if _, given := values[id]; !given && p["Default"] == nil {
 			problems = append(problems, id+": the template needs a value for it")
-		} else if !given && id != imageID {
-			problems = append(problems, id+": every parameter is sent but ImageId")
+		} else if !given && id != imageID && p["Type"] != imageType {
+			problems = append(problems, id+": every parameter is sent but those of images")
 		}
 	}
 	if len(problems) > 0 {

@@ -17,12 +17,13 @@ const NotBaked = "ami-00000000000000000"
 
 var amiID = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 
-// ErrNoImage is wrapped when a template has no usable default of ImageId.
-var ErrNoImage = errors.New("no default of parameter ImageId")
+// ErrNoImage is wrapped when a template has no usable default of a parameter that
+// names an image.
+var ErrNoImage = errors.New("no default of an image parameter")
 
 // Image is the default of parameter ImageId, which may be NotBaked.
 func Image(body []byte) (string, error) {
-	n, err := imageNode(body)
+	n, err := imageNode(body, imageID)
 	if err != nil {
 		return "", err
 	}
@@ -32,8 +33,34 @@ func Image(body []byte) (string, error) {
 // Baked tells whether an AMI id is one that can run: well-formed and not NotBaked.
 func Baked(ami string) bool { return ami != NotBaked && amiID.MatchString(ami) }
 
-// imageNode is the scalar Parameters.ImageId.Default.
-func imageNode(body []byte) (*yaml.Node, error) {
+// Images are the AMI ids of all parameters that name one, by parameter: those of
+// type AWS::EC2::Image::Id whose default is an id. ImageId is always among them,
+// or the error wraps ErrNoImage.
+func Images(body []byte) (map[string]string, error) {
+	if _, err := imageNode(body, imageID); err != nil {
+		return nil, err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(body, &doc); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	out := map[string]string{}
+	parameters := value(doc.Content[0], "Parameters")
+	for i := 0; i+1 < len(parameters.Content); i += 2 {
+		name, p := parameters.Content[i].Value, parameters.Content[i+1]
+		kind, id := value(p, "Type"), value(p, "Default")
+		if name == imageID || kind != nil && kind.Value == imageType && id != nil && amiID.MatchString(id.Value) {
+			out[name] = id.Value
+		}
+	}
+	return out, nil
+}
+
+// imageType is the type of the parameters that name images.
+const imageType = "AWS::EC2::Image::Id"
+
+// imageNode is the scalar Parameters.PARAMETER.Default.
+func imageNode(body []byte, parameter string) (*yaml.Node, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(body, &doc); err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
@@ -42,13 +69,13 @@ func imageNode(body []byte) (*yaml.Node, error) {
 		return nil, fmt.Errorf("%w: the template is empty", ErrNoImage)
 	}
 	n := doc.Content[0]
-	for _, key := range []string{"Parameters", "ImageId", "Default"} {
+	for _, key := range []string{"Parameters", parameter, "Default"} {
 		if n = value(n, key); n == nil {
 			return nil, fmt.Errorf("%w: %s is missing", ErrNoImage, key)
 		}
 	}
 	if n.Kind != yaml.ScalarNode || !amiID.MatchString(n.Value) {
-		return nil, fmt.Errorf("%w: it is not an AMI id but %q", ErrNoImage, n.Value)
+		return nil, fmt.Errorf("%w: %s is not an AMI id but %q", ErrNoImage, parameter, n.Value)
 	}
 	return n, nil
 }
@@ -65,13 +92,17 @@ func value(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// SetImage writes an AMI id as the default of ImageId: one word of one line
-// changes, whatever the template's layout, comments and quotes are.
-func SetImage(body []byte, ami string) ([]byte, error) {
+// SetImage writes an AMI id as the default of ImageId.
+func SetImage(body []byte, ami string) ([]byte, error) { return SetImageOf(body, imageID, ami) }
+
+// SetImageOf writes an AMI id as the default of a parameter that has one: one
+// word of one line changes, whatever the template's layout, comments and quotes
+// are.
+func SetImageOf(body []byte, parameter, ami string) ([]byte, error) {
 	if !amiID.MatchString(ami) {
 		return nil, fmt.Errorf("%q is not an AMI id", ami)
 	}
-	n, err := imageNode(body)
+	n, err := imageNode(body, parameter)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +122,8 @@ func SetImage(body []byte, ami string) ([]byte, error) {
 	start += at
 	out := make([]byte, 0, len(body)+len(ami)-len(n.Value))
 	out = append(append(append(out, body[:start]...), ami...), body[start+len(n.Value):]...)
-	if got, err := Image(out); err != nil || got != ami {
-		return nil, fmt.Errorf("the default of ImageId on line %d cannot be replaced", n.Line)
+	if got, err := imageNode(out, parameter); err != nil || got.Value != ami {
+		return nil, fmt.Errorf("the default of %s on line %d cannot be replaced", parameter, n.Line)
 	}
 	return out, nil
 }

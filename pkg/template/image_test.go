@@ -96,9 +96,9 @@ func TestSetImageRefuses(t *testing.T) {
 		"Parameters: {}":        "ImageId is missing",
 		"Parameters: [ImageId]": "ImageId is missing",
 		"Parameters:\n  ImageId:\n    Type: String\n":                                        "Default is missing",
-		"Parameters:\n  ImageId:\n    Default: latest\n":                                     `it is not an AMI id but "latest"`,
-		"Parameters:\n  ImageId:\n    Default: [ami-0123456789abcdef0]\n":                    "it is not an AMI id",
-		"X: &x ami-0123456789abcdef0\nParameters:\n  ImageId:\n    Default: *x\n":            "it is not an AMI id",
+		"Parameters:\n  ImageId:\n    Default: latest\n":                                     `ImageId is not an AMI id but "latest"`,
+		"Parameters:\n  ImageId:\n    Default: [ami-0123456789abcdef0]\n":                    "ImageId is not an AMI id",
+		"X: &x ami-0123456789abcdef0\nParameters:\n  ImageId:\n    Default: *x\n":            "ImageId is not an AMI id",
 		"Parameters:\n  ImageId:\n    Default: \"ami-\\x300000000000000000\"\nResources: {}": "does not hold",
 	} {
 		_, err := template.SetImage([]byte(body), ami)

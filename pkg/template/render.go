@@ -45,6 +45,10 @@ func Render(c *config.Config, e *config.Environment, region string, extend ...Ex
 		s.UserData = string(b)
 	}
 	t := Environment(s)
+	for _, i := range c.Roles(e.Site)[1:] {
+		none := NotBaked
+		t.Parameters = append(t.Parameters, Parameter{ID: i.Parameter, Type: imageType, Default: &none, Description: "Image of role " + i.Role + "."})
+	}
 	for _, fn := range extend {
 		if err := fn(t, e); err != nil {
 			return nil, fmt.Errorf("extend the template of %s: %w", e.Stack(), err)
@@ -63,13 +67,24 @@ func Path(e *config.Environment, region string) string {
 	return filepath.Join("cloudformation", e.Site.Name, e.Name+"."+region+".yaml")
 }
 
-// Keep is a rendered body with the image of an older one.
+// Keep is a rendered body with the images of an older one.
 func Keep(rendered, old []byte) ([]byte, error) {
-	ami, err := Image(old)
+	had, err := Images(old)
 	if err != nil {
 		return nil, err
 	}
-	return SetImage(rendered, ami)
+	has, err := Images(rendered)
+	if err != nil {
+		return nil, err
+	}
+	for _, parameter := range slices.Sorted(maps.Keys(has)) {
+		if ami := had[parameter]; ami != "" {
+			if rendered, err = SetImageOf(rendered, parameter, ami); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return rendered, nil
 }
 
 // Write renders the files of all environments below the configuration's root,

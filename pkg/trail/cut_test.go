@@ -83,7 +83,7 @@ func TestCutsOfTheLine(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(cuts, "plan"), []byte(strings.Join(plan, "\n")+"\n"), 0o600))
 			require.NoError(t, os.WriteFile(filepath.Join(cuts, "count"), []byte("0\n"), 0o600))
 			err := one(t.Context(), trail.Options{
-				Clone: c, Remote: "ssh://example" + remote, Branch: "trail", Image: getImage, SetImage: setImage, Cache: cache, Clock: hasty{},
+				Clone: c, Remote: "ssh://example" + remote, Branch: "trail", Images: getImages, SetImage: setImage, Cache: cache, Clock: hasty{},
 			}, strconv.Itoa(i))
 			if err == nil {
 				break

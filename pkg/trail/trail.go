@@ -3,9 +3,11 @@ package trail
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,10 +31,11 @@ type Options struct {
 	// Cache is the directory for what is not at the remote yet; "" means
 	// .chain/trail in the clone. It may be lost at any time.
 	Cache string
-	// Image and SetImage read and write the ImageId default of a template, as
-	// pkg/template does. Without them templates are not carried.
-	Image    func(template []byte) (string, error)
-	SetImage func(template []byte, image string) ([]byte, error)
+	// Images and SetImage read and write the defaults of a template's parameters
+	// that name images, by parameter, as pkg/template does. Without them templates
+	// are not carried.
+	Images   func(template []byte) (map[string]string, error)
+	SetImage func(template []byte, parameter, image string) ([]byte, error)
 	// Clock dates commits and waits between tries; nil is the system's.
 	Clock clock.Clock
 	// Timeout bounds each talk with the remote; 0 means two minutes.
@@ -311,8 +314,14 @@ func (t *Trail) Read(ctx context.Context, path string) ([]byte, bool, error) {
 	return read(ctx, t.git, t.head, path)
 }
 
-// WithImage is a template as Read has it, with another image as its default.
+// WithImage is a template as Read has it, with another image as the default of
+// ImageId.
 func (t *Trail) WithImage(ctx context.Context, path, image string) ([]byte, error) {
+	return t.WithImageOf(ctx, path, "ImageId", image)
+}
+
+// WithImageOf is WithImage for any parameter.
+func (t *Trail) WithImageOf(ctx context.Context, path, parameter, image string) ([]byte, error) {
 	body, ok, err := t.Read(ctx, path)
 	if err != nil {
 		return nil, err
@@ -320,7 +329,7 @@ func (t *Trail) WithImage(ctx context.Context, path, image string) ([]byte, erro
 	if !ok {
 		return nil, &Error{Op: "write the image into " + path, Text: "HEAD has no such file", Next: []string{"./station.sh template && git add cloudformation && git commit  # renders what chain.yaml says"}}
 	}
-	out, err := t.o.SetImage(body, image)
+	out, err := t.o.SetImage(body, parameter, image)
 	if err != nil {
 		return nil, fmt.Errorf("write the image into %s: %w", path, err)
 	}
@@ -355,45 +364,65 @@ func (t *Trail) source(ctx context.Context, commit string) (string, error) {
 	return all[len(all)-1], nil
 }
 
-// carry is HEAD's template with the image that the trail gave it, unless the
-// user has set another one since.
+// carry is HEAD's template with the images that the trail gave it, but for those
+// that the user has set since.
 func (t *Trail) carry(ctx context.Context, path string, body []byte) ([]byte, error) {
-	if t.o.Image == nil || t.o.SetImage == nil {
+	if t.o.Images == nil || t.o.SetImage == nil {
 		return body, nil
 	}
 	before, ok, err := read(ctx, t.git, t.tip, path)
 	if err != nil || !ok {
 		return body, err
 	}
-	tip, err := t.o.Image(before)
+	tip, err := t.o.Images(before)
 	if err != nil {
-		return nil, &Error{Kind: Broken, Op: "read the image in " + path + " of the trail", Err: err}
+		return nil, &Error{Kind: Broken, Op: "read the images in " + path + " of the trail", Err: err}
 	}
-	head, err := t.o.Image(body)
+	head, err := t.o.Images(body)
 	if err != nil {
-		return nil, fmt.Errorf("read the image in %s: %w", path, err)
+		return nil, fmt.Errorf("read the images in %s: %w", path, err)
 	}
-	if head == tip {
-		return body, nil
+	var was map[string]string // by the commit that the tip was made from; read when it is asked for
+	for _, parameter := range slices.Sorted(maps.Keys(head)) {
+		image, known := tip[parameter]
+		if !known || image == head[parameter] {
+			continue
+		}
+		if !Unbaked(head[parameter]) {
+			if was == nil {
+				if was, err = t.before(ctx, path); err != nil {
+					return nil, err
+				}
+			}
+			if was[parameter] != head[parameter] {
+				continue // set by hand since
+			}
+		}
+		if body, err = t.o.SetImage(body, parameter, image); err != nil {
+			return nil, fmt.Errorf("write the image into %s: %w", path, err)
+		}
 	}
-	if !Unbaked(head) {
-		source, err := t.source(ctx, t.tip)
-		if err != nil {
-			return nil, err
-		}
-		was, ok, err := read(ctx, t.git, source, path)
-		if err != nil {
-			return nil, err
-		}
-		if image, err := t.o.Image(was); !ok || err != nil || image != head {
-			return body, nil // set by hand since
-		}
-	}
-	out, err := t.o.SetImage(body, tip)
+	return body, nil
+}
+
+// before are the images of a template as the user's commit had it that the tip
+// was made from; none if it had no such template.
+func (t *Trail) before(ctx context.Context, path string) (map[string]string, error) {
+	source, err := t.source(ctx, t.tip)
 	if err != nil {
-		return nil, fmt.Errorf("write the image into %s: %w", path, err)
+		return nil, err
 	}
-	return out, nil
+	body, ok, err := read(ctx, t.git, source, path)
+	if err != nil {
+		return nil, err
+	}
+	images := map[string]string{}
+	if ok {
+		if found, err := t.o.Images(body); err == nil {
+			images = found
+		}
+	}
+	return images, nil
 }
 
 // Unbaked tells whether an image id stands for "not baked yet".

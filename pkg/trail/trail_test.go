@@ -60,15 +60,15 @@ func body(image, more string) string {
 
 var imageLine = regexp.MustCompile(`Default: (ami-[0-9a-z]+)`)
 
-func getImage(b []byte) (string, error) {
+func getImages(b []byte) (map[string]string, error) {
 	m := imageLine.FindSubmatch(b)
 	if m == nil {
-		return "", fmt.Errorf("no image")
+		return nil, fmt.Errorf("no image")
 	}
-	return string(m[1]), nil
+	return map[string]string{"ImageId": string(m[1])}, nil
 }
 
-func setImage(b []byte, image string) ([]byte, error) {
+func setImage(b []byte, _, image string) ([]byte, error) {
 	return imageLine.ReplaceAll(b, []byte("Default: "+image)), nil
 }
 
@@ -98,7 +98,7 @@ func options(t *testing.T, dir, remote string) trail.Options {
 	t.Helper()
 	c, err := trail.OpenClone(t.Context(), nil, dir)
 	require.NoError(t, err)
-	return trail.Options{Clone: c, Remote: remote, Private: true, Image: getImage, SetImage: setImage, Cache: filepath.Join(t.TempDir(), "cache")}
+	return trail.Options{Clone: c, Remote: remote, Private: true, Images: getImages, SetImage: setImage, Cache: filepath.Join(t.TempDir(), "cache")}
 }
 
 func open(t *testing.T, dir, remote string, set ...func(*trail.Options)) *trail.Trail {
