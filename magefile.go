@@ -153,18 +153,18 @@ func Test(ctx context.Context, rehearse *bool) error {
 	return deploy(ctx, "test", func(s *release.State) { s.TestOnly, s.Again = true, set(rehearse) })
 }
 
-// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test.
-func Release(ctx context.Context, rehearse *bool) error {
-	return deploy(ctx, "release", func(s *release.State) { s.Again = set(rehearse) })
+// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand.
+func Release(ctx context.Context, rehearse, yes *bool, expect *string) error {
+	return deploy(ctx, "release", func(s *release.State) { s.Again, s.Yes, s.Expect = set(rehearse), set(yes), or(expect) })
 }
 
-// Rollback takes production back to what ran before, or to release -to=N.
-func Rollback(ctx context.Context, to *int) error {
+// Rollback takes production back to what ran before, or to release -to=N. -yes -expect=PLAN approve beforehand.
+func Rollback(ctx context.Context, to *int, yes *bool, expect *string) error {
 	back := -1
 	if to != nil {
 		back = *to
 	}
-	return deploy(ctx, "rollback", func(s *release.State) { s.Back = back })
+	return deploy(ctx, "rollback", func(s *release.State) { s.Back, s.Yes, s.Expect = back, set(yes), or(expect) })
 }
 
 // Status tells what production runs, and what is under way.

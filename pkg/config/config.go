@@ -148,10 +148,6 @@ func (s *Site) Environment(name string) (*Environment, error) {
 // Value is the value of a CHAIN_ variable, "" if it is not set.
 func (c *Config) Value(name string) string { return c.environ[name] }
 
-// Approved is the stack that CHAIN_APPROVE approves beforehand, for runs
-// without a terminal.
-func (c *Config) Approved() string { return c.environ["CHAIN_APPROVE"] }
-
 func names[V any](m map[string]V) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {
@@ -245,7 +241,6 @@ var Variables = []struct{ Name, Text string }{
 	{"CHAIN_TRAIL_REMOTE", "Git remote of the trail"},
 	{"CHAIN_TRAIL_BRANCH", "branch of the trail"},
 	{"CHAIN_SIGNING_KEY", "file or KMS ARN of the key that signs images with target aws"},
-	{"CHAIN_APPROVE", "name of the stack whose change is approved beforehand"},
 	{"CHAIN_VERBOSE", "1: show what children print"},
 	{"CHAIN_LAB", "directory of the lab's state, .chain/lab unless set"},
 	{"CHAIN_LAB_FACTOR", "AWS waits are divided by it in the lab, 10 unless set"},

@@ -122,7 +122,7 @@ func TestNoFile(t *testing.T) {
 }
 
 func TestVariablesOverride(t *testing.T) {
-	c, err := parse(t, small, "CHAIN_TARGET=aws", "CHAIN_ACCOUNT=123456789012", "CHAIN_TRAIL_REMOTE=upstream", "CHAIN_TRAIL_BRANCH=trail", "CHAIN_APPROVE=web-production")
+	c, err := parse(t, small, "CHAIN_TARGET=aws", "CHAIN_ACCOUNT=123456789012", "CHAIN_TRAIL_REMOTE=upstream", "CHAIN_TRAIL_BRANCH=trail")
 	require.NoError(t, err)
 	e := c.Sites["web"].Environments["production"]
 	target, err := c.For(e, "")
@@ -138,7 +138,6 @@ func TestVariablesOverride(t *testing.T) {
 	assert.Empty(t, target.SOCKS)
 	assert.InDelta(t, 1, target.Factor, 0)
 	assert.Equal(t, time.Hour, target.Scale(time.Hour))
-	assert.Equal(t, "web-production", c.Approved())
 }
 
 func TestOtherEnvironmentsHaveTheirOwnName(t *testing.T) {

@@ -184,9 +184,30 @@ func TestApproval(t *testing.T) {
 	_, key = w.page(t, "Hello World, again")
 	err = run(answer(""))
 	assert.Equal(t, report.Declined, report.Code(err), "%v", err)
-	w.environ = append(w.environ, "CHAIN_APPROVE=web-production")
-	require.NoError(t, run(nil))
+
+	beforehand := func(expect string) (*release.State, error) {
+		ch := w.chain(t)
+		ch.Target.Ask = true
+		s := ch.Start()
+		s.Yes, s.Expect = true, expect
+		return s, s.Do(t.Context(), pipeline.Env{})
+	}
+	s, err := beforehand("")
+	assert.Equal(t, report.Declined, report.Code(err), "a yes to nothing is none: %v", err)
+	ch := w.chain(t)
+	ch.Target.Ask = true
+	lines, err := ch.Diff(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(lines, "\n"), "plan: "+s.PlanID()+", web-production in account")
+	_, err = beforehand("0123456789ab")
+	assert.Equal(t, report.Declined, report.Code(err), "%v", err)
+	assert.Contains(t, err.Error(), s.PlanID())
+	_, err = beforehand(s.PlanID())
+	require.NoError(t, err)
 	assert.Equal(t, key, w.get(t, "/version"))
+	w.page(t, "Hello World, once more")
+	_, err = beforehand(s.PlanID())
+	assert.Equal(t, report.Declined, report.Code(err), "the plan is another: %v", err)
 }
 
 func TestTestAloneLeavesProductionAlone(t *testing.T) {

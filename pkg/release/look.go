@@ -617,6 +617,9 @@ func evidence(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err := s.decide(ctx); err != nil {
 		return err
 	}
+	if err := s.expected(); err != nil && s.Nothing == "" {
+		return err // before anybody waits for a rehearsal of it
+	}
 	if s.Nothing != "" || s.Rehearsal.Skip != "" {
 		// Somebody else made the image meanwhile, and the rehearsal with it.
 		if err := s.Rehearsal.Drop(ctx); err != nil {

@@ -2,6 +2,8 @@ package release
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -263,18 +265,23 @@ func approve(ctx context.Context, run *pipeline.Run, s *State) error {
 	decline := func(why string) error {
 		return errors.Join(&report.Failure{
 			Code: report.Declined, ID: "E-REL-08", What: "not approved: " + why, State: "production is untouched",
-			Next: []string{"CHAIN_APPROVE=" + name + " and the same command  # approves beforehand, for CI"},
+			Next: []string{"the same command with -yes -expect=" + s.PlanID() + "  # approves this very plan, for CI"},
 		}, s.withdraw(ctx))
+	}
+	if err := s.expected(); err != nil {
+		return errors.Join(err, s.withdraw(ctx))
 	}
 	switch {
 	case !s.Target.Ask:
 		run.Note("target %s: nothing is asked", s.Target.Name)
 		return nil
-	case s.Config.Approved() == name:
-		run.Note("approved beforehand by CHAIN_APPROVE")
-		return nil
 	case s.Proposal != nil && s.Proposal.Started:
 		return nil
+	case s.Yes && s.Expect != "":
+		run.Note("approved beforehand: plan %s", s.Expect)
+		return nil
+	case s.Yes:
+		return decline("-yes needs -expect=PLAN: who says yes beforehand says to what")
 	case s.Ask == nil:
 		return decline("nobody is there to ask")
 	}
@@ -288,6 +295,28 @@ func approve(ctx context.Context, run *pipeline.Run, s *State) error {
 	return nil
 }
 
+// PlanID names what a release would do: from what runs to the candidate, in this
+// account, region and stack. It is the same on every machine, and another as soon
+// as one of them is; "" as long as the image is not baked.
+func (s *State) PlanID() string {
+	if s.Rehearsal.Candidate == nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{s.Target.Account, s.Target.Region, s.Environment.Stack(), s.from(), s.Rehearsal.Candidate.Digest}, "\n")))
+	return hex.EncodeToString(sum[:6])
+}
+
+// expected refuses another plan than the one that was asked for.
+func (s *State) expected() error {
+	if id := s.PlanID(); s.Expect != "" && id != "" && s.Expect != id {
+		return &report.Failure{
+			Code: report.Declined, ID: "E-REL-08", What: fmt.Sprintf("this is plan %s, not %s: what runs, the commit or the image is another", id, s.Expect), State: "production is untouched",
+			Next: []string{"./station.sh diff  # tells what this plan changes"},
+		}
+	}
+	return nil
+}
+
 // Plan is what is about to happen, for people.
 func (s *State) Plan() []string {
 	d := s.Rehearsal.Candidate
@@ -296,7 +325,7 @@ func (s *State) Plan() []string {
 		from = s.Rehearsal.Baseline.Image
 	}
 	out := []string{
-		fmt.Sprintf("release %d of %s in account %s, %s: %s -> %s", s.Number, s.Environment.Stack(), s.Target.Account, s.Target.Region, from, d.Image),
+		fmt.Sprintf("release %d of %s in account %s, %s: %s -> %s, plan %s", s.Number, s.Environment.Stack(), s.Target.Account, s.Target.Region, from, d.Image, s.PlanID()),
 	}
 	const most = 20
 	for i, l := range s.Contents {

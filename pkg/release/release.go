@@ -57,6 +57,10 @@ type State struct {
 	TestOnly  bool // stop after the rehearsal
 	Back      int  // roll back to this release; -1: to the one before; 0: no rollback
 	Again     bool // rehearse even if this change was rehearsed already
+	// Yes approves beforehand the plan that Expect names, as PlanID tells it. With
+	// Expect alone another plan is refused, and this one asked about as ever.
+	Yes    bool
+	Expect string
 
 	Live     *stack.State // production as it is; nil: there is none
 	Status   string       // of its stack

@@ -52,7 +52,7 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 	}
 	row("commit", "%s", short(s.Trail.Head()))
 	if s.Evidence != nil && s.Nothing == "" {
-		row("evidence", "%s", short(s.Evidence.Commit))
+		row("evidence", "%s, plan %s", short(s.Evidence.Commit), s.PlanID())
 	}
 	row("took", "%s", s.phases(took))
 	for _, a := range s.served() {
@@ -206,6 +206,8 @@ func (c *Chain) Diff(ctx context.Context) ([]string, error) {
 		if err := s.candidate(ctx); err != nil {
 			return nil, err
 		}
+	} else if s.Nothing == "" {
+		out = append(out, fmt.Sprintf("plan: %s, %s in account %s, %s", s.PlanID(), c.Environment.Stack(), c.Target.Account, c.Target.Region))
 	}
 	if s.Live == nil {
 		return append(out, fmt.Sprintf("stack: %s would be created", c.Environment.Stack())), nil
