@@ -15,7 +15,7 @@ import (
 //	unit NAME      an enabled unit
 //	port tcp/N     a listening port
 //	user NAME      an account
-//	setuid PATH    a program that runs as somebody else
+//	setuid PATH    a program that runs as somebody else, or has capabilities
 type Allowed struct {
 	rules    map[string][]*regexp.Regexp
 	packages map[string]bool

@@ -70,7 +70,7 @@ func (b *bench) answer(command string) string {
 		"packages": "ii \tapache2\t2.4\tamd64\t500\nii \tbase-files\t12\tamd64\t300", "owned": "/etc\n/etc/debian_version",
 		"mounts": "/\n/proc", "files": "f\t644\troot:root\t4\t\t/etc/debian_version\x00f\t644\troot:root\t5\t\t/etc/passwd\x00d\t755\troot:root\t5\t\t/etc\x00",
 		"hashes": strings.Repeat("a", 64) + "  /etc/passwd\x00", "units": "ssh.service", "users": "root:x:0:0:root:/root:/bin/bash",
-		"ports": "tcp    0: 00000000:0016 00000000:0000 0A", "end": "",
+		"ports": "tcp    0: 00000000:0016 00000000:0000 0A", "capabilities": "asked", "end": "",
 	}
 	if spoil, ok := b.spoil.Load().(func(map[string]string)); ok {
 		spoil(sections)

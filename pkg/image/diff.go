@@ -67,7 +67,7 @@ func Compare(from, to Inventory) []string {
 	for _, l := range []struct {
 		what    string
 		was, is []string
-	}{{"unit enabled", from.Units, to.Units}, {"port", from.Ports, to.Ports}, {"account", from.Users, to.Users}, {"setuid", from.Setuid, to.Setuid}} {
+	}{{"unit enabled", from.Units, to.Units}, {"port", from.Ports, to.Ports}, {"account", from.Users, to.Users}, {"setuid", from.Setuid, to.Setuid}, {"capabilities", from.Capabilities, to.Capabilities}} {
 		for _, x := range l.is {
 			if !slices.Contains(l.was, x) {
 				say("%s added: %s", l.what, x)

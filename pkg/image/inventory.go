@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -27,7 +28,10 @@ type Inventory struct {
 	Ports   []string `json:"ports"`  // "tcp/80"; those on loopback "tcp/25 local"
 	Users   []string `json:"users"`  // "www-data:33:33:/var/www:/usr/sbin/nologin"
 	Setuid  []string `json:"setuid"` // paths of what runs as somebody else
-	KiB     int64    `json:"kib"`    // sum of all files' sizes
+	// Capabilities are paths of programs that may do what root may, each with its
+	// capabilities as the file system has them.
+	Capabilities []string `json:"capabilities,omitempty"`
+	KiB          int64    `json:"kib"` // sum of all files' sizes
 }
 
 // Package as dpkg has it.
@@ -111,6 +115,14 @@ section packages; dpkg-query -W -f '${db:Status-Abbrev}\t${Package}\t${Version}\
 section owned; cat /var/lib/dpkg/info/*.list | sed -E 's#^/(bin|sbin|lib|lib32|lib64|libx32)/#/usr/\1/#' | sort -u | tee "$t/owned"
 section mounts; cut -d' ' -f5 /proc/self/mountinfo
 section files; find / -xdev -mindepth 1 ! -newerct "@$since" -printf '%y\t%m\t%u:%g\t%s\t%l\t%p\0'
+section capabilities; find / -xdev -type f -perm /111 ! -newerct "@$since" -print0 | python3 -c '
+import os, sys
+for path in sys.stdin.buffer.read().split(b"\0"):
+    try:
+        print(os.fsdecode(path), os.getxattr(path, "security.capability").hex())
+    except OSError:
+        pass
+print("asked")'
 section hashes; find / -xdev -type f ! -newerct "@$since" ! -path '/var/lib/dpkg/info/*' | sort >"$t/all"; comm -23 "$t/all" "$t/owned" | tr '\n' '\0' | xargs -0 -r sha256sum -z
 section verify; dpkg --verify 2>/dev/null | grep -v '^missing' | sed -E 's/^[^ ]+ +(c +)?//' | tee "$t/changed"
 section changed; tr '\n' '\0' <"$t/changed" | xargs -0 -r sha256sum -z
@@ -162,6 +174,12 @@ func readSurvey(in map[string]string) (*survey, error) {
 	}
 	s := &survey{owned: map[string]bool{}, zone: "", failed: lines("failed"), audit: strings.TrimSpace(in["audit"]), keys: lines("keys"), secrets: lines("secrets"), clouds: lines("clouds")}
 	s.Schema = 1
+	s.Capabilities = unique(lines("capabilities"))
+	asked := slices.Index(s.Capabilities, "asked")
+	if asked < 0 {
+		return nil, errors.New("survey the machine: python3, which tells the capabilities of files, did not")
+	}
+	s.Capabilities = slices.Delete(s.Capabilities, asked, asked+1)
 	seconds, zone, _ := strings.Cut(strings.TrimSpace(in["now"]), " ")
 	n, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {

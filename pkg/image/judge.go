@@ -55,6 +55,11 @@ func judge(is, base *survey, a *Allowed, login string, now time.Time) []Leak {
 	j.names("unit", LeakUnits, is.Units, base.Units, "is enabled")
 	j.names("port", LeakPorts, is.Ports, base.Ports, "is listened on")
 	j.names("setuid", LeakSetuid, is.Setuid, base.Setuid, "is setuid or setgid")
+	for _, c := range is.Capabilities {
+		if path, _, _ := strings.Cut(c, " "); !slices.Contains(base.Capabilities, c) && !a.has("setuid", path) {
+			j.leak(LeakSetuid, "%s has capabilities and is neither so in the base image nor declared", c)
+		}
+	}
 	j.users()
 	j.machine(login, now)
 	return j.leaks

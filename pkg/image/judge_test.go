@@ -66,6 +66,7 @@ func TestEachDifferenceIsExplainedOrALeak(t *testing.T) {
 		"setuid": {func(s map[string]string) {
 			s["files"] = strings.Replace(s["files"], "f\t644\troot:root\t4", "f\t4755\troot:root\t4", 1)
 		}, image.LeakSetuid, "/etc/debian_version"},
+		"capabilities":           {more("capabilities", "/usr/bin/head 0100000200040000"), image.LeakSetuid, "/usr/bin/head 0100000200040000 has capabilities"},
 		"an allowed unit":        {more("units", "apache2.service"), "", ""},
 		"a unit":                 {more("units", "miner.service"), image.LeakUnits, "miner.service"},
 		"a failed unit":          {more("failed", "apache2.service"), image.LeakFailed, "apache2.service"},

@@ -258,6 +258,8 @@ func TestLeakyImagesAreRefused(t *testing.T) {
 			{image.LeakHistory, "/home/admin/.bash_history", `echo 'export TOKEN=x' >/home/admin/.bash_history`},
 		},
 		"leftovers": {
+			{image.LeakPackages, "surplus 1 is neither", `d=$(mktemp -d /run/XXXX); mkdir -p $d/p/DEBIAN; printf 'Package: surplus\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n' >$d/p/DEBIAN/control; dpkg-deb --build $d/p $d/p.deb >/dev/null; dpkg -i $d/p.deb >/dev/null`},
+			{image.LeakPackager, "half", `d=$(mktemp -d /run/XXXX); mkdir -p $d/p/DEBIAN; printf 'Package: half\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n' >$d/p/DEBIAN/control; dpkg-deb --build $d/p $d/p.deb >/dev/null; dpkg --unpack $d/p.deb >/dev/null`},
 			{image.LeakCaches, "/var/lib/apt/lists", `mkdir -p /var/lib/apt/lists; echo x >/var/lib/apt/lists/deb.example_InRelease`},
 			{image.LeakCaches, "/var/cache/apt/archives", `mkdir -p /var/cache/apt/archives; echo x >/var/cache/apt/archives/x_1_all.deb`},
 			{image.LeakLogs, "/var/log/bake.log", `echo x >/var/log/bake.log`},
@@ -271,6 +273,7 @@ func TestLeakyImagesAreRefused(t *testing.T) {
 			{image.LeakUnits, "more.service", `printf '[Service]\nType=oneshot\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/more.service; systemctl -q enable more.service`},
 			{image.LeakFailed, "broken.service", `printf '[Service]\nType=oneshot\nExecStart=/bin/false\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/broken.service; systemctl -q enable broken.service`},
 			{image.LeakSetuid, "/usr/bin/cat", `chmod u+s /usr/bin/cat`},
+			{image.LeakSetuid, "/usr/bin/head 0100000200040000", `python3 -B -c 'import os; os.setxattr("/usr/bin/head", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))'`},
 			{image.LeakFiles, "/usr/bin/comm", `echo '#' >>/usr/bin/false; sed -i '1s/$/ /' /etc/debian_version; cp /usr/bin/comm /usr/bin/comm.new; printf x >>/usr/bin/comm.new; mv /usr/bin/comm.new /usr/bin/comm`},
 			{image.LeakUsers, "eve", `useradd --no-create-home eve; rm -f /etc/*-`},
 			{image.LeakFiles, "/etc/sudoers.d/eve", `echo 'eve ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/eve`},
