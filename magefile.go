@@ -271,7 +271,12 @@ func Sweep(ctx context.Context, delete *bool) error {
 		if err != nil {
 			return err
 		}
+		elsewhere, err := c.Regions(ctx)
+		if err != nil {
+			return err
+		}
 		items, err := sweep.Find(ctx, sweep.Options{
+			Elsewhere: elsewhere,
 			Compute: c.Compute, Account: c.Account, Trail: c.Trail, Sites: slices.Sorted(maps.Keys(c.Config.Sites)), Run: c.Run,
 		})
 		if err != nil || len(items) == 0 {

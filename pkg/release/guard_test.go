@@ -277,10 +277,20 @@ func TestStatusHistoryDiffAndSweep(t *testing.T) {
 		image.TagKey: "half", image.TagRole: "web", image.TagState: image.Unproven, image.TagPurpose: "bake",
 	})
 	require.NoError(t, err)
+	far, err := w.l.AddImage("us-east-1", "web-half-1", "half", map[string]string{
+		image.TagKey: "half", image.TagRole: "web", image.TagState: image.Unproven, image.TagPurpose: "bake",
+	})
+	require.NoError(t, err)
 	c = w.chain(t)
-	o := sweep.Options{Compute: c.Compute, Account: c.Account, Trail: c.Trail, Sites: []string{"web"}, Run: c.Run}
+	c.Environment.Regions = append(c.Environment.Regions, "us-east-1")
+	elsewhere, err := c.Regions(t.Context())
+	require.NoError(t, err)
+	o := sweep.Options{Compute: c.Compute, Account: c.Account, Trail: c.Trail, Sites: []string{"web"}, Run: c.Run, Elsewhere: elsewhere}
 	items, err := sweep.Find(t.Context(), o)
 	require.NoError(t, err)
+	last := items[len(items)-1]
+	assert.Equal(t, far, last.ID)
+	assert.Contains(t, last.Why, "in us-east-1")
 	var found []string
 	for _, i := range items {
 		found = append(found, i.Kind+" "+i.ID)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/stack"
+	"github.com/build-deploy-chain/chain/pkg/sweep"
 	"github.com/build-deploy-chain/chain/pkg/template"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 	"github.com/build-deploy-chain/chain/pkg/verify"
@@ -85,6 +87,37 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 		})
 	}
 	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: route53.NewFromConfig(cfg), clock: out.Clock}
+	return out, nil
+}
+
+// Regions are the other regions that any environment of this account is in.
+func (c *Chain) Regions(ctx context.Context) ([]sweep.Region, error) {
+	var names []string
+	for _, s := range c.Config.Sites {
+		for _, e := range s.Environments {
+			if e.Account == c.Environment.Account {
+				names = append(names, e.Regions...)
+			}
+		}
+	}
+	slices.Sort(names)
+	var out []sweep.Region
+	for _, name := range slices.Compact(names) {
+		if name == c.Target.Region {
+			continue
+		}
+		there := *c.Target
+		there.Region = name
+		cfg, err := there.AWS(ctx)
+		if err != nil {
+			return nil, err
+		}
+		client := compute.New(cfg)
+		out = append(out, sweep.Region{
+			Name: name, Compute: client,
+			Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: c.Target.Poll, Factor: c.Target.Factor}),
+		})
+	}
 	return out, nil
 }
 

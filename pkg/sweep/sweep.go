@@ -30,6 +30,15 @@ type Options struct {
 	Sites   []string
 	Run     string // id of this run
 	Clock   clock.Clock
+	// Elsewhere are other regions that are looked through, too.
+	Elsewhere []Region
+}
+
+// Region is another one of the same account.
+type Region struct {
+	Name    string
+	Compute *compute.Client
+	Account *stack.Account
 }
 
 // An Item is one thing left over.
@@ -51,7 +60,8 @@ func (i Item) String() string {
 	return s
 }
 
-// Find lists what dead runs left, machines first. It removes nothing.
+// Find lists what dead runs left, region by region, stacks and machines first. It
+// removes nothing.
 func Find(ctx context.Context, o Options) ([]Item, error) {
 	locks, err := o.Trail.Locks(ctx)
 	if err != nil {
@@ -60,7 +70,26 @@ func Find(ctx context.Context, o Options) ([]Item, error) {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	f := finder{o, locks}
+	out, err := finder{o, locks}.find(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, r := range o.Elsewhere {
+		there := o
+		there.Compute, there.Account = r.Compute, r.Account
+		items, err := finder{there, locks}.find(ctx)
+		if err != nil {
+			return out, fmt.Errorf("in %s: %w", r.Name, err)
+		}
+		for _, i := range items {
+			i.Why += ", in " + r.Name
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
+
+func (f finder) find(ctx context.Context) ([]Item, error) {
 	var out []Item
 	for _, find := range []func(context.Context) ([]Item, error){f.stacks, f.machines, f.images, f.snapshots, f.volumes, f.keys, f.groups} {
 		items, err := find(ctx)
