@@ -113,6 +113,19 @@ func TestWhatIsBadIsNotKept(t *testing.T) {
 			x.refuse = "prepare: disk nearly full: 1 MiB free on /, 500 MiB needed"
 			return "E-BAKE-07", "500 MiB needed"
 		},
+		"not idempotent": func(x *tools) (string, string) {
+			x.refuse = "puppet apply again: a second apply must change nothing (exit 2): see the resources named above"
+			return "E-BAKE-01", "a second apply must change nothing"
+		},
+		"disk full on the way": func(x *tools) (string, string) {
+			x.refuse = "puppet apply: puppet could not bring some resources to their state (exit 6)\n" +
+				"==> web.amazon-ebs.image: E: Write error - write (28: No space left on device)"
+			return "E-BAKE-07", "No space left on device"
+		},
+		"nobody gets in": func(x *tools) (string, string) {
+			x.refuse = "x\n==> web.amazon-ebs.image: Timeout waiting for SSH."
+			return "E-BAKE-15", "let nobody in by SSH"
+		},
 		"an expectation from outside": func(x *tools) (string, string) {
 			x.failing = []string{"Package puppet is absent"}
 			return "E-BAKE-11", "1 of 3 expectations are not met: Package puppet is absent (spec/web/page_spec.rb:7)"

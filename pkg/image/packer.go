@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -253,6 +254,9 @@ func packerFailed(o Options, s *State, lines []string, err error) error {
 	case strings.Contains(text, "no space left on device") || strings.Contains(text, "disk nearly full") || strings.Contains(text, "No space left on device"):
 		f.ID, f.What = "E-BAKE-07", "the disk is full"
 		f.Next = []string{"df -h  # make room; then the same command again"}
+	case slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Timeout waiting for SSH") }):
+		f.ID, f.What = "E-BAKE-15", "the builder let nobody in by SSH"
+		f.Next = []string{"the same command again; if it stays so: does the base image have user " + o.Bake.User + ", and its subnet a way from here?"}
 	case strings.Contains(text, "package registry cannot be reached"):
 		f.ID, f.What = "E-BAKE-09", "the package registry cannot be reached"
 		f.Next = []string{"the same command again, once it answers"}
