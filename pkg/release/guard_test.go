@@ -3,6 +3,7 @@ package release_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -282,6 +283,11 @@ func TestStatusHistoryDiffAndSweep(t *testing.T) {
 	})
 	require.NoError(t, err)
 	c = w.chain(t)
+	// What was killed keeps its lock; that it is dead is known.
+	dead := exec.Command("true")
+	require.NoError(t, dead.Run())
+	_, err = c.Trail.Lock(t.Context(), "image/web/half", trail.Holder{PID: dead.Process.Pid, What: "bake"})
+	require.NoError(t, err)
 	c.Environment.Regions = append(c.Environment.Regions, "us-east-1")
 	elsewhere, err := c.Regions(t.Context())
 	require.NoError(t, err)

@@ -3,8 +3,8 @@
 // Every run tags what it makes in the very call that makes it, so nothing is
 // guessed: a thing is left over if it has the tags of a run that may not last
 // (a test stack, a builder, an image that was never proven) and nobody holds
-// the lock under which it was made. Images that were proven, and stacks of
-// other environments, are never touched.
+// the lock under which it was made, or who holds it is known to be dead. Images
+// that were proven, and stacks of other environments, are never touched.
 package sweep
 
 import (
@@ -63,7 +63,7 @@ func (i Item) String() string {
 // Find lists what dead runs left, region by region, stacks and machines first. It
 // removes nothing.
 func Find(ctx context.Context, o Options) ([]Item, error) {
-	locks, err := o.Trail.Locks(ctx)
+	locks, err := o.Trail.Living(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ type finder struct {
 	locks map[string]string
 }
 
-// dead says whether nobody holds the lock under which a bake made something.
+// dead says whether nobody who lives holds the lock under which a bake made something.
 func (f finder) dead(t compute.Tags) bool {
 	_, held := f.locks["image/"+t[image.TagRole]+"/"+t[image.TagKey]]
 	return !held

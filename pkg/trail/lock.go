@@ -232,6 +232,26 @@ func (t *Trail) Locks(ctx context.Context) (map[string]string, error) {
 	return locks, nil
 }
 
+// Living are the locks of Locks but for those whose holder is known to be dead, a
+// process of this machine that does not run any more: the next run takes them
+// over.
+func (t *Trail) Living(ctx context.Context) (map[string]string, error) {
+	locks, err := t.Locks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name := range locks {
+		h, _, err := t.Holder(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if h == nil || t.dead(ctx, *h) {
+			delete(locks, name)
+		}
+	}
+	return locks, nil
+}
+
 // AliveError is a lock that is not broken, since its holder lives.
 type AliveError struct {
 	Name   string

@@ -354,8 +354,14 @@ func TestALockOfTheDeadIsTakenOver(t *testing.T) {
 	var held *trail.HeldError
 	// Born was not noted, so only the number counts: it lives.
 	require.ErrorAs(t, err, &held)
+	alive, err := tr.Living(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, alive, 1)
 	require.NoError(t, c.Process.Kill())
 	_ = c.Wait()
+	alive, err = tr.Living(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, alive)
 
 	other := open(t, dir, remote)
 	taken, err := other.Lock(t.Context(), "web/living", trail.Holder{What: "release", Run: "r2"})
