@@ -153,9 +153,11 @@ func Test(ctx context.Context, rehearse *bool) error {
 	return deploy(ctx, "test", func(s *release.State) { s.TestOnly, s.Again = true, set(rehearse) })
 }
 
-// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand.
-func Release(ctx context.Context, rehearse, yes *bool, expect *string) error {
-	return deploy(ctx, "release", func(s *release.State) { s.Again, s.Yes, s.Expect = set(rehearse), set(yes), or(expect) })
+// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand; -fix goes ahead though alarms fire.
+func Release(ctx context.Context, rehearse, fix, yes *bool, expect *string) error {
+	return deploy(ctx, "release", func(s *release.State) {
+		s.Again, s.Fix, s.Yes, s.Expect = set(rehearse), set(fix), set(yes), or(expect)
+	})
 }
 
 // Rollback takes production back to what ran before, or to release -to=N. -yes -expect=PLAN approve beforehand.

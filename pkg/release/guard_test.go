@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	gocloudwatch "github.com/awslabs/goformation/v7/cloudformation/cloudwatch"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -109,6 +115,57 @@ func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 	h, err := s.Trail.History(t.Context(), s.Place, 1)
 	require.NoError(t, err)
 	assert.Contains(t, h[0].Details["unrehearsed"], "ran in production before", "and the trail says so")
+}
+
+func TestAlarmsThatFire(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// Nobody sends this metric, so the alarm stays as the test sets it.
+	w.extend = []template.Extend{func(tpl *template.Template, _ *config.Environment) error {
+		tpl.Add("Sales", &gocloudwatch.Alarm{
+			Namespace: aws.String("Shop"), MetricName: aws.String("Sales"), Statistic: aws.String("Sum"), Period: aws.Int(60), ComparisonOperator: "LessThanThreshold",
+			Threshold: aws.Float64(1), EvaluationPeriods: 1, TreatMissingData: aws.String("ignore"),
+		}).Metadata = template.Trigger()
+		return nil
+	}}
+	w.render(t)
+	_, first := w.page(t, "Hello World")
+	s, err := w.release(t)
+	require.NoError(t, err)
+
+	alarms := cloudwatch.New(cloudwatch.Options{
+		Region: region, BaseEndpoint: aws.String(w.l.Endpoint()), Credentials: credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "x", ""),
+	})
+	_, err = alarms.SetAlarmState(t.Context(), &cloudwatch.SetAlarmStateInput{
+		AlarmName: aws.String(s.Live.Resources["Sales"].ID), StateValue: cwtypes.StateValueAlarm, StateReason: aws.String("nothing is sold"),
+	})
+	require.NoError(t, err)
+	_, second := w.page(t, "Hello World, again")
+	w.forget()
+	_, err = w.release(t)
+	assert.Equal(t, report.Policy, report.Code(err), "%v", err)
+	assert.Contains(t, err.Error(), "nothing is sold")
+	assert.Empty(t, w.writes())
+	_, rows, err := w.chain(t).Status(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, fmt.Sprint(rows), "nothing is sold")
+
+	s = w.chain(t).Start()
+	s.Fix = true
+	require.NoError(t, s.Do(t.Context(), pipeline.Env{}))
+	assert.Equal(t, second, w.get(t, "/version"))
+	_, err = w.run(t.Context(), t, false, -1)
+	require.NoError(t, err)
+	assert.Equal(t, first, w.get(t, "/version"))
+	changes := 0
+	for _, f := range w.recorded("CreateChangeSet") {
+		if f.Get("StackName") == "web-production" {
+			changes++
+			assert.Empty(t, f.Get("RollbackConfiguration.RollbackTriggers.member.1.Arn"))
+			assert.True(t, f.Has("RollbackConfiguration.RollbackTriggers"), "none is said, not nothing: else the old ones stay")
+		}
+	}
+	assert.Equal(t, 2, changes)
 }
 
 func TestAnUnknownImageAsDefault(t *testing.T) {

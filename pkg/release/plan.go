@@ -77,9 +77,37 @@ func (s *State) change() stack.Change {
 	c := stack.Change{Name: operation(s.Number), Create: s.Live == nil, Body: d.Body, Parameters: maps.Clone(d.Parameters), Image: d.Image, Tags: d.Tags}
 	c.Parameters = s.withCapacity(c.Parameters)
 	if !c.Create {
-		c.Minutes, c.Alarms = s.Rehearsal.Minutes, s.Live.Alarms(triggers(s.Live.Body))
+		c.Minutes, c.Alarms = s.Rehearsal.Minutes, s.guards()
 	}
 	return c
+}
+
+// guards are the alarms that may take the change of production back. What mends
+// production must not be taken back by the alarm that called for it.
+func (s *State) guards() []string {
+	if s.Back != 0 || s.Fix {
+		return nil
+	}
+	return s.Live.Alarms(triggers(s.Live.Body))
+}
+
+// alarms refuses a change that an alarm would take back as soon as it begins.
+func alarms(ctx context.Context, run *pipeline.Run, s *State) error {
+	if s.Live == nil {
+		return nil
+	}
+	firing, err := s.Account.Firing(ctx, s.Live.Alarms(triggers(s.Live.Body)))
+	if err != nil || len(firing) == 0 {
+		return err
+	}
+	if s.Back != 0 || s.Fix {
+		run.Note("alarms that fire and so cannot watch over this: %s", strings.Join(firing, "; "))
+		return nil
+	}
+	return &report.Failure{
+		Code: report.Policy, ID: "E-REL-16", What: s.Environment.Stack() + " is in alarm: " + strings.Join(firing, "; "), State: "production is untouched",
+		Next: []string{"./station.sh rollback  # if the last release is the cause", "./station.sh release -fix  # if this commit mends it: no alarm takes it back then"},
+	}
 }
 
 // triggers of a template that may be somebody's own: one that cannot be read has none.

@@ -61,6 +61,9 @@ type State struct {
 	// Expect alone another plan is refused, and this one asked about as ever.
 	Yes    bool
 	Expect string
+	// Fix is a release that mends production: alarms that fire do not refuse it,
+	// and none takes it back.
+	Fix bool
 
 	Live     *stack.State // production as it is; nil: there is none
 	Status   string       // of its stack
@@ -99,6 +102,7 @@ func Steps() []pipeline.Step[State] {
 			step{"check account, branch and working tree", whenever, guard},
 			step{"look at what runs and what would", whenever, look},
 			step{"check who releases, and when", newRelease, allowed},
+			step{"look at the alarms", newRelease, alarms},
 			step{"check the quotas", somethingToDo, quota},
 			step{"take the lock", somethingToDo, lock},
 			step{"finish what was interrupted", interrupted, resume},

@@ -135,6 +135,13 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 			}
 		}
 		row("protected", "%v", now.Protected)
+		firing, err := c.Account.Firing(ctx, now.AllAlarms())
+		if err != nil {
+			return "", nil, explain(ctx, "look at the alarms", &State{Chain: c}, err)
+		}
+		for _, f := range firing {
+			row("alarm", "%s", f)
+		}
 	}
 	last, err := c.Trail.Last(ctx, c.Place)
 	if err != nil {

@@ -26,7 +26,9 @@ const (
 	typeGroup   = "AWS::AutoScaling::AutoScalingGroup"
 	typeTargets = "AWS::ElasticLoadBalancingV2::TargetGroup"
 	typeAlarm   = "AWS::CloudWatch::Alarm"
-	typeStack   = "AWS::CloudFormation::Stack"
+
+	typeComposite = "AWS::CloudWatch::CompositeAlarm"
+	typeStack     = "AWS::CloudFormation::Stack"
 )
 
 // Capacity of a group.
@@ -352,7 +354,14 @@ func (s *State) Digest(except []string) string {
 
 // Alarms are the ARNs of those alarms of the stack that are there already: an
 // alarm that a change only creates cannot watch over it.
-func (s *State) Alarms(logical []string) []string {
+func (s *State) Alarms(logical []string) []string { return s.arns(logical, typeAlarm) }
+
+// AllAlarms are the ARNs of all alarms of the stack, composite ones too.
+func (s *State) AllAlarms() []string {
+	return s.arns(slices.Sorted(maps.Keys(s.Resources)), typeAlarm, typeComposite)
+}
+
+func (s *State) arns(logical []string, types ...string) []string {
 	part := strings.Split(s.ID, ":") // arn:aws:cloudformation:REGION:ACCOUNT:stack/…
 	if len(part) < 6 {
 		return nil
@@ -360,7 +369,7 @@ func (s *State) Alarms(logical []string) []string {
 	var out []string
 	for _, id := range logical {
 		r, ok := s.Resources[id]
-		if ok && r.Type == typeAlarm && r.ID != "" {
+		if ok && slices.Contains(types, r.Type) && r.ID != "" {
 			out = append(out, strings.Join([]string{"arn", part[1], "cloudwatch", part[3], part[4], "alarm:" + r.ID}, ":"))
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -78,6 +79,8 @@ type Account struct {
 	cfn *cloudformation.Client
 	asg *autoscaling.Client
 	elb *elasticloadbalancingv2.Client
+
+	alarms *cloudwatch.Client
 }
 
 // Open makes the clients. It calls nothing.
@@ -96,6 +99,8 @@ func Open(o Options) *Account {
 		cfn: cloudformation.NewFromConfig(o.AWS),
 		asg: autoscaling.NewFromConfig(o.AWS),
 		elb: elasticloadbalancingv2.NewFromConfig(o.AWS),
+
+		alarms: cloudwatch.NewFromConfig(o.AWS),
 	}
 }
 
