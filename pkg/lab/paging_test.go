@@ -413,6 +413,8 @@ func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 		"elasticloadbalancing.DescribeLoadBalancers": following("LoadBalancers", elbv2.NewDescribeLoadBalancersPaginator(balancers, nil)),
 		"elasticloadbalancing.DescribeTargetGroups":  following("TargetGroups", elbv2.NewDescribeTargetGroupsPaginator(balancers, nil)),
 
+		"monitoring.ListMetrics": following("Metrics", cloudwatch.NewListMetricsPaginator(alarms, nil)),
+
 		"rds.DescribeDBInstances":       following("DBInstances", rds.NewDescribeDBInstancesPaginator(databases, nil)),
 		"rds.DescribeDBParameterGroups": following("DBParameterGroups", rds.NewDescribeDBParameterGroupsPaginator(databases, nil)),
 		"rds.DescribeDBParameters":      following("Parameters", rds.NewDescribeDBParametersPaginator(databases, &rds.DescribeDBParametersInput{DBParameterGroupName: &settings})),

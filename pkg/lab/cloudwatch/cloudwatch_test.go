@@ -194,4 +194,29 @@ func TestAlarmsAndDashboardsByRealClient(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Equal(t, []float64{8}, data.MetricDataResults[0].Values)
+
+	in := &sdk.GetMetricStatisticsInput{
+		Namespace: aws.String("Own"), MetricName: aws.String("n"), StartTime: aws.Time(now.Add(-time.Hour)), EndTime: aws.Time(now.Add(time.Hour)), Period: aws.Int32(60),
+		Statistics: []types.Statistic{types.StatisticAverage, types.StatisticMaximum, types.StatisticSampleCount},
+	}
+	stats, err := c.GetMetricStatistics(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, stats.Datapoints, 1)
+	assert.Equal(t, []float64{4, 5, 2}, []float64{*stats.Datapoints[0].Average, *stats.Datapoints[0].Maximum, *stats.Datapoints[0].SampleCount})
+	assert.Nil(t, stats.Datapoints[0].Sum, "it was not asked for")
+	in.Period, in.StartTime = aws.Int32(1), aws.Time(now.Add(-24*time.Hour))
+	_, err = c.GetMetricStatistics(t.Context(), in)
+	require.ErrorContains(t, err, "exceeds the limit of 1440")
+	in.Statistics = nil
+	_, err = c.GetMetricStatistics(t.Context(), in)
+	var combination *types.InvalidParameterCombinationException
+	require.ErrorAs(t, err, &combination)
+
+	own, err := c.ListMetrics(t.Context(), &sdk.ListMetricsInput{Namespace: aws.String("Own")})
+	require.NoError(t, err)
+	require.Len(t, own.Metrics, 1)
+	assert.Equal(t, "n", *own.Metrics[0].MetricName)
+	none, err := c.ListMetrics(t.Context(), &sdk.ListMetricsInput{Dimensions: []types.DimensionFilter{{Name: aws.String("InstanceId"), Value: aws.String("i-none")}}})
+	require.NoError(t, err)
+	assert.Empty(t, none.Metrics)
 }

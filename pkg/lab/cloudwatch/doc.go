@@ -36,6 +36,8 @@ func (Service) Actions() []core.Action {
 		core.Act("DeleteDashboards", DeleteDashboards),
 		core.Act("PutMetricData", PutMetricData),
 		core.Act("GetMetricData", GetMetricData),
+		core.Act("GetMetricStatistics", GetMetricStatistics),
+		core.Act("ListMetrics", ListMetrics),
 		core.Act("TagResource", TagResource),
 		core.Act("UntagResource", UntagResource),
 		core.Act("ListTagsForResource", ListTagsForResource),

@@ -214,27 +214,9 @@ func GetMetricData(tx *core.Tx, in *GetMetricDataInput) (*GetMetricDataOutput, e
 		if r.Label == "" {
 			r.Label = s.Metric.MetricName
 		}
-		add := func(at time.Time, p state.Point) {
-			if p.Samples > 0 {
-				r.Timestamps = append(r.Timestamps, at)
-				r.Values = append(r.Values, statistic(p, s.Stat))
-			}
-		}
-		dimensions := toMap(s.Metric.Dimensions)
-		if v, has := measure(tx, s.Metric.Namespace, s.Metric.MetricName, dimensions); has {
-			if !tx.Now.Before(in.StartTime) && tx.Now.Before(in.EndTime.Add(period)) {
-				add(tx.Now.Truncate(period), state.Point{Min: v, Max: v, Sum: v, Samples: 1})
-			}
-		} else if m := tx.Region.Metrics[metricKey(s.Metric.Namespace, s.Metric.MetricName, dimensions)]; m != nil {
-			var last time.Time
-			for _, p := range m.Points {
-				at := p.Start.Truncate(period)
-				if at.Equal(last) || at.Before(in.StartTime.Truncate(period)) || !at.Before(in.EndTime) {
-					continue
-				}
-				last = at
-				add(at, custom(tx, s.Metric.Namespace, s.Metric.MetricName, dimensions, at, at.Add(period)))
-			}
+		for _, p := range seen(tx, s.Metric, in.StartTime, in.EndTime, period) {
+			r.Timestamps = append(r.Timestamps, p.Start)
+			r.Values = append(r.Values, statistic(p, s.Stat))
 		}
 		if in.ScanBy != "TimestampAscending" {
 			slices.Reverse(r.Timestamps)

@@ -270,3 +270,38 @@ type ListTagsForResourceInput struct{ ResourceARN string }
 
 // ListTagsForResourceOutput holds its tags.
 type ListTagsForResourceOutput struct{ Tags []Tag }
+
+// GetMetricStatisticsInput asks for statistics of one metric.
+type GetMetricStatisticsInput struct {
+	Namespace, MetricName string
+	Dimensions            []Dimension
+	StartTime, EndTime    time.Time
+	Period                *int64
+	Statistics            []string
+}
+
+// GetMetricStatisticsOutput are its points, in no certain order at AWS.
+type GetMetricStatisticsOutput struct {
+	Label      string
+	Datapoints []Datapoint
+}
+
+// Datapoint is one period of a metric, with the statistics that were asked for.
+type Datapoint struct {
+	Timestamp                                   time.Time
+	SampleCount, Average, Sum, Minimum, Maximum *float64
+	Unit                                        string
+}
+
+// ListMetricsInput selects metrics.
+type ListMetricsInput struct {
+	Namespace, MetricName string
+	Dimensions            []Dimension
+	NextToken             string
+}
+
+// ListMetricsOutput is a page of metrics.
+type ListMetricsOutput struct {
+	Metrics   []Metric
+	NextToken string
+}

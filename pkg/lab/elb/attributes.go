@@ -16,6 +16,7 @@ const (
 	drainDelay         = "deregistration_delay.timeout_seconds"
 	drainCut           = "deregistration_delay.connection_termination.enabled"
 	unhealthyCut       = "target_health_state.unhealthy.connection_termination.enabled"
+	unhealthyDrain     = "target_health_state.unhealthy.draining_interval_seconds"
 	preserveClient     = "preserve_client_ip.enabled"
 )
 
@@ -32,7 +33,7 @@ func targetGroupDefaults() map[string]string {
 	return map[string]string{
 		drainDelay: "300", drainCut: "false", preserveClient: "true", "proxy_protocol_v2.enabled": "false",
 		"stickiness.enabled": "false", "stickiness.type": "source_ip", crossZone: "use_load_balancer_configuration",
-		unhealthyCut: "true", "target_health_state.unhealthy.draining_interval_seconds": "0",
+		unhealthyCut: "true", unhealthyDrain: "0",
 		"target_group_health.dns_failover.minimum_healthy_targets.count":                 "1",
 		"target_group_health.dns_failover.minimum_healthy_targets.percentage":            "off",
 		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      "1",
@@ -61,11 +62,18 @@ func setAttributes(have map[string]string, changes []Attribute, crossZoneValues 
 		if allowed != nil && !slices.Contains(allowed, a.Value) {
 			return wire.Errorf("ValidationError", "Attribute value '%s' is not valid for key '%s'", a.Value, a.Key)
 		}
-		if a.Key == drainDelay {
-			if n, err := strconv.Atoi(a.Value); err != nil || n < 0 || n > 3600 {
-				return wire.Errorf("ValidationError", "Attribute value '%s' is not valid for key '%s': it must be between 0 and 3600", a.Value, a.Key)
+		if limit := map[string]int{drainDelay: 3600, unhealthyDrain: 360_000}[a.Key]; limit > 0 {
+			if n, err := strconv.Atoi(a.Value); err != nil || n < 0 || n > limit {
+				return wire.Errorf("ValidationError", "Attribute value '%s' is not valid for key '%s': it must be between 0 and %d", a.Value, a.Key, limit)
 			}
 		}
+	}
+	after := maps.Clone(have)
+	for _, a := range changes {
+		after[a.Key] = a.Value
+	}
+	if n, _ := strconv.Atoi(after[unhealthyDrain]); n > 0 && after[unhealthyCut] == "true" {
+		return wire.Errorf("ValidationError", "Attribute '%s' can be set only when '%s' is 'false'", unhealthyDrain, unhealthyCut)
 	}
 	for _, a := range changes {
 		have[a.Key] = a.Value

@@ -153,7 +153,7 @@ func DescribeTargetHealth(tx *core.Tx, in *DescribeTargetHealthInput) (*Describe
 		out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, TargetHealthDescription{
 			Target:          TargetDescription{Id: t.ID, Port: &t.Port},
 			HealthCheckPort: strconv.Itoa(checkPort(tg, t)),
-			TargetHealth:    TargetHealth{State: t.State, Reason: t.Reason, Description: t.Description},
+			TargetHealth:    TargetHealth{State: told(tx, tg, t), Reason: t.Reason, Description: t.Description},
 		})
 	}
 	for _, d := range in.Targets {
@@ -166,6 +166,16 @@ func DescribeTargetHealth(tx *core.Tx, in *DescribeTargetHealthInput) (*Describe
 		}
 	}
 	return out, nil
+}
+
+// told is the state of a target as the API tells it: one whose connections are
+// left alone for a while after it was found unhealthy is in a state of its own.
+func told(tx *core.Tx, tg *state.TargetGroup, t *state.Target) string {
+	seconds, _ := strconv.Atoi(tg.Attributes[unhealthyDrain])
+	if t.State == "unhealthy" && seconds > 0 && tg.Attributes[unhealthyCut] == "false" && sinceWithin(tx, t.Since, time.Duration(seconds)*time.Second) {
+		return "unhealthy.draining"
+	}
+	return t.State
 }
 
 func asked(tg *state.TargetGroup, t *state.Target, wanted []TargetDescription) bool {

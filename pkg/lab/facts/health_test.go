@@ -384,6 +384,37 @@ var trafficFacts = []fact{
 		w.pass(360 * time.Second)
 		assert.Empty(w, s.over(c))
 	}},
+	{id: "F326", claim: "A connection that lives for an hour, as a WebSocket does, is left alone as long as it carries something every few minutes.", source: "[NLBUG]", lab: labTraffic, check: func(w *world) {
+		s := w.served(crossed)
+		c, id := s.hold()
+		for range 12 {
+			w.pass(300 * time.Second)
+			require.Equal(w, id, s.over(c))
+		}
+	}},
+	{id: "F327", claim: "With target_health_state.unhealthy.draining_interval_seconds a target found unhealthy is unhealthy.draining for that long, its connections left alone, and unhealthy then; it needs connection termination off.", source: "[SDK:elasticloadbalancingv2 types.TargetGroupAttribute] [SDK:elasticloadbalancingv2 types.TargetHealthStateEnum]", lab: labTraffic, check: func(w *world) {
+		s := w.served(crossed)
+		s.suspend("HealthCheck")
+		const interval = "target_health_state.unhealthy.draining_interval_seconds"
+		_, err := s.elb.ModifyTargetGroupAttributes(s.ctx, &elb.ModifyTargetGroupAttributesInput{
+			TargetGroupArn: aws.String(s.physical("Targets")), Attributes: []elbtypes.TargetGroupAttribute{{Key: aws.String(interval), Value: aws.String("600")}},
+		})
+		w.refused(err, "ValidationError", "*"+interval+"*")
+		s.attribute("target_health_state.unhealthy.connection_termination.enabled", "false")
+		s.attribute(interval, "600")
+		c, id := s.hold()
+		s.sick(id)
+		assert.Contains(w, s.health(), "unhealthy.draining")
+		for range 2 {
+			w.pass(280 * time.Second)
+			assert.Contains(w, s.health(), "unhealthy.draining")
+			s.edit(id, func(d *memory.Image) { d.Broken = false })
+			assert.Equal(w, id, s.over(c))
+			s.edit(id, func(d *memory.Image) { d.Broken = true })
+		}
+		w.pass(60 * time.Second)
+		assert.Contains(w, s.health(), "unhealthy")
+	}},
 }
 
 // publicIPs are the public addresses of the group's machines.
