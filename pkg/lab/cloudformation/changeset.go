@@ -67,7 +67,10 @@ func CreateChangeSet(tx *core.Tx, in *CreateChangeSetInput) (*CreateChangeSetOut
 		kind = "UPDATE"
 	}
 	if kind != "CREATE" && kind != "UPDATE" {
-		return nil, invalid("ChangeSetType %s is not supported by this lab", kind)
+		return nil, invalid("ChangeSetType %s is not supported by this lab: it makes resources anew, and imports none", kind)
+	}
+	if yes(in.ImportExistingResources) {
+		return nil, invalid("ImportExistingResources is not supported by this lab: it makes resources anew, and imports none")
 	}
 	if m := in.DeploymentMode; m != "" && m != "REVERT_DRIFT" {
 		return nil, invalid("1 validation error detected: Value '%s' at 'deploymentMode' failed to satisfy constraint: Member must satisfy enum value set: [REVERT_DRIFT]", m)

@@ -1,7 +1,9 @@
 package cloudformation
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,7 +58,8 @@ func resolve(tx *core.Tx, v any) (any, error) {
 
 // stored is the value of one dynamic reference: "name" or "name:version".
 func stored(tx *core.Tx, service, key string) (string, error) {
-	if service != "ssm" {
+	secure := service == "ssm-secure"
+	if service != "ssm" && !secure {
 		return "", invalid("Dynamic references to %s are not supported by this lab: {{resolve:%s:%s}}", service, service, key)
 	}
 	name, last, versioned := strings.Cut(key, ":")
@@ -71,7 +74,9 @@ func stored(tx *core.Tx, service, key string) (string, error) {
 	switch {
 	case p == nil:
 		return "", invalid("Parameters: [%s] cannot be found.", name)
-	case p.Type == "SecureString":
+	case secure && p.Type != "SecureString":
+		return "", invalid("Parameters: [%s] is no secure string.", name)
+	case !secure && p.Type == "SecureString":
 		return "", invalid("SSM Secure reference is not supported in: [{{resolve:ssm:%s}}]", key)
 	case version == 0 || version == p.Version:
 		return p.Value, nil
@@ -88,4 +93,33 @@ func resolved(tx *core.Tx, p map[string]any) map[string]any {
 		return asMap(v)
 	}
 	return p
+}
+
+// secret are the properties that take a secure string of the parameter store.
+var secret = map[string]string{typeDatabase: "/MasterUserPassword"}
+
+// secure refuses secure strings where they would be told to somebody.
+func (r *resource) secure(v any, path string) error {
+	switch x := v.(type) {
+	case map[string]any:
+		if _, argument, ok := function(x); ok {
+			return r.secure(argument, path)
+		}
+		for _, k := range slices.Sorted(maps.Keys(x)) {
+			if err := r.secure(x[k], path+"/"+k); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, y := range x {
+			if err := r.secure(y, path); err != nil {
+				return err
+			}
+		}
+	case string:
+		if strings.Contains(x, "{{resolve:ssm-secure:") && secret[r.Type] != path {
+			return invalid("SSM Secure reference is not supported in: [%s/Properties%s]", r.Type, path)
+		}
+	}
+	return nil
 }

@@ -81,12 +81,23 @@ func (e *engine) say(res *state.StackResource, status, reason string) {
 	}
 	properties := ""
 	if res.Properties != nil {
-		properties = compact(res.Properties)
+		properties = e.masked(compact(res.Properties))
 	}
 	e.event(&state.StackEvent{
 		ID: id + at.Format("2006-01-02T15:04:05.000Z"), LogicalID: res.LogicalID, PhysicalID: res.PhysicalID, Type: res.Type,
 		Status: status, Reason: reason, Properties: properties,
 	})
+}
+
+// masked is a text without the values of NoEcho parameters.
+func (e *engine) masked(text string) string {
+	s := e.in()
+	for name, p := range s.t.Parameters {
+		if v, ok := e.st.Model.Parameter(name); ok && p.NoEcho && v != "" {
+			text = strings.ReplaceAll(text, ":"+compact(v), `:"****"`)
+		}
+	}
+	return text
 }
 
 func (e *engine) taken(id string) bool {

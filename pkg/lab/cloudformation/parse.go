@@ -110,6 +110,30 @@ var sections = []string{
 	"AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Mappings", "Conditions", "Resources", "Outputs",
 }
 
+// transforms are those that everybody has at AWS.
+var transforms = []string{
+	"AWS::CodeDeployBlueGreen", "AWS::Include", "AWS::LanguageExtensions", "AWS::SecretsManager-2020-07-23", "AWS::SecretsManager-2024-09-16",
+	"AWS::Serverless-2016-10-31", "AWS::ServiceCatalog",
+}
+
+// transform is why a template with transforms is not taken: the lab has none.
+func transform(v any) error {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	for _, x := range list {
+		name := scalar(x)
+		if m := asMap(x); m != nil {
+			name = scalar(m["Name"])
+		}
+		if !slices.Contains(transforms, name) {
+			return invalid("No transform named %s found.", name)
+		}
+	}
+	return invalid("Transform %s failed with: this lab has no transforms.", scalar(list[0])+scalar(asMap(list[0])["Name"]))
+}
+
 var alphanumeric = regexp.MustCompile(`^[a-zA-Z0-9]+$`)
 
 // build makes a template of decoded text.
@@ -117,7 +141,9 @@ func build(root map[string]any) (*template, error) {
 	var unknown []string
 	for k := range root {
 		switch {
-		case k == "Transform" || k == "Rules" || k == "Hooks":
+		case k == "Transform":
+			return nil, transform(root[k])
+		case k == "Rules" || k == "Hooks":
 			return nil, badFormat("the section %s is not supported by this lab", k)
 		case !slices.Contains(sections, k):
 			unknown = append(unknown, k)

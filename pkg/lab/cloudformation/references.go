@@ -219,6 +219,9 @@ func (t *template) check() error {
 	var unresolved []string
 	for _, id := range slices.Sorted(maps.Keys(t.Resources)) {
 		r := t.Resources[id]
+		if err := r.secure(r.Properties, ""); err != nil {
+			return err
+		}
 		for _, d := range r.depends {
 			if t.Resources[d] == nil {
 				unresolved = append(unresolved, d)

@@ -11,6 +11,8 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/lab/core"
 )
 
 // gives checks what expressions come to as outputs: name and expression, and what is wanted ("*" for anything).
@@ -184,5 +186,15 @@ Conditions:
 				assert.Contains(w, *e.ResourceProperties, "{{resolve:ssm:"+name+"}}")
 			}
 		}
+	}},
+	{id: "F223", claim: "A reference {{resolve:ssm-secure:name}} gives a database its password, and is refused where it would be told: \"SSM Secure reference is not supported in: [X]\".", source: "[UG:dynamic-references]", lab: "a secure string of the account would be needed", check: func(w *world) {
+		_, err := w.ssm.PutParameter(w.ctx, &ssm.PutParameterInput{Name: aws.String("/password"), Value: aws.String("secret-two"), Type: ssmtypes.ParameterTypeSecureString})
+		require.NoError(w, err)
+		s := w.made("store", strings.Replace(store("DeletionPolicy: Delete"), "secret-one", "'{{resolve:ssm-secure:/password}}'", 1))
+		assert.NotContains(w, strings.Join(s.properties(), "\n"), "secret-two")
+		id := s.physical("Database")
+		w.lab.Core().View(region, func(tx *core.Tx) {
+			assert.Equal(w, "secret-two", tx.Region.DBInstances[id].Password)
+		})
 	}},
 }

@@ -108,6 +108,15 @@ func (s *stack) await(states ...string) {
 	})
 }
 
+// properties are the properties that the events tell of resources.
+func (s *stack) properties() (list []string) {
+	s.Helper()
+	for _, e := range s.all() {
+		list = append(list, aws.ToString(e.ResourceProperties))
+	}
+	return list
+}
+
 // all are all events, the oldest first.
 func (s *stack) all() []types.StackEvent {
 	s.Helper()

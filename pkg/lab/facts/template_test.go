@@ -173,4 +173,10 @@ var parameterFacts = []fact{
 		s.await("ROLLBACK_COMPLETE")
 		assert.Contains(w, strings.Join(s.events(), "\n"), "parameter value subnet-00000000000000001 for parameter name P does not exist")
 	}},
+	{id: "F266", claim: "The events show **** in the place of a NoEcho parameter's value.", source: "[UG:parameters-section-structure] [INFERRED]", check: func(w *world) {
+		s := w.made("parameter", strings.Replace(kind("Type: String, NoEcho: true"), "!Sub '${AWS::StackName}'", "!Ref P", 1), with("P", "secret"))
+		told := strings.Join(s.properties(), "\n")
+		assert.NotContains(w, told, `"secret"`)
+		assert.Contains(w, told, `"****"`)
+	}},
 }
