@@ -81,8 +81,9 @@ type Environment struct {
 	Name        string
 	Account     string // 12 digits; target aws needs it
 	Regions     []string
-	Domain      string // of its page; the site's unless it says otherwise
-	Certificate string // ARN for a TLS listener; "" is none
+	Domain      string            // of its page; the site's unless it says otherwise
+	Keys        map[string]string // KMS key of each region for copies of images; none: its default key for EBS
+	Certificate string            // ARN for a TLS listener; "" is none
 	Sizes       Sizes
 	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
 	Rules       Rules
@@ -237,6 +238,7 @@ func Parse(dir string, text []byte, environ []string) (*Config, error) {
 var Variables = []struct{ Name, Text string }{
 	{"CHAIN_TARGET", "lab or aws, instead of chain.yaml's target"},
 	{"CHAIN_SITE", "the site, where chain.yaml has more than one"},
+	{"CHAIN_REGION", "the region of the environment, where it has more than one; the first unless set"},
 	{"CHAIN_ACCOUNT", "AWS account of all environments"},
 	{"CHAIN_TRAIL_REMOTE", "Git remote of the trail"},
 	{"CHAIN_TRAIL_BRANCH", "branch of the trail"},

@@ -313,3 +313,14 @@ func TestImagesOfOtherRoles(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 }
+
+func TestKeysOfRegions(t *testing.T) {
+	const key = "arn:aws:kms:us-east-1:123456789012:key/1"
+	two := strings.Replace(small, "[eu-west-1]", "[eu-west-1, us-east-1]", 1)
+	c, err := parse(t, two+"        keys: {us-east-1: "+key+"}\n")
+	require.NoError(t, err)
+	assert.Equal(t, key, c.Sites["web"].Environments["production"].Keys["us-east-1"])
+	_, err = parse(t, two+"        keys: {us-east-1: mine, eu-north-1: "+key+"}\n")
+	assert.ErrorContains(t, err, `keys.us-east-1: is "mine"`)
+	assert.ErrorContains(t, err, "keys.eu-north-1")
+}

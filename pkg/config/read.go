@@ -28,6 +28,7 @@ var (
 	roleName      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
 	parameterName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,254}$`)
 	certificate   = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$`)
+	kmsKey        = regexp.MustCompile(`^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+|alias/.+)$`)
 	branchName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
 	yamlLine      = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
 )
@@ -180,6 +181,15 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 	m.text("certificate", &e.Certificate, like(certificate, "the ARN of an ACM certificate"))
 	m.list("regions", &e.Regions, like(regionName, "a region's name"))
 	e.Rules = r.rules(m)
+	if keys := m.child("keys", false); keys != nil {
+		e.Keys = map[string]string{}
+		for _, region := range e.Regions {
+			key := ""
+			keys.text(region, &key, like(kmsKey, "the ARN or alias of a KMS key"))
+			e.Keys[region] = key
+		}
+		keys.rest()
+	}
 	m.duration("monitoring", &e.Monitoring, 3*time.Hour)
 	if e.Monitoring%time.Minute != 0 {
 		r.fault(m.line("monitoring"), m.path+".monitoring", "is %s, not whole minutes", e.Monitoring)

@@ -60,6 +60,9 @@ type Options struct {
 	Places []trail.Place
 	Clone  *trail.Clone
 	Trail  *trail.Trail
+	// Home is the region where the image is baked and its base pinned; "" is that of
+	// Target. In any other one only a copy is used, never a bake begun.
+	Home string
 	// Copies are the other regions that get the image.
 	Copies []Destination
 	// Force bakes although there is a good image.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/trail"
 )
 
@@ -27,6 +28,25 @@ func (in inputs) changes() []string {
 func read(ctx context.Context, o Options) (inputs, error) {
 	var in inputs
 	var err error
+	if o.away() {
+		last, err := Last(ctx, o.Trail, o.Role, o.Home)
+		if err != nil {
+			return in, err
+		}
+		p, err := pins(ctx, o.Trail, o.Home)
+		if err != nil {
+			return in, err
+		}
+		base, ok := p.Bases[pinName(o.Bake)]
+		if !ok && last == nil {
+			return in, o.noCopy()
+		}
+		if !ok {
+			base = last.Base
+		}
+		in.recipe, err = o.key(ctx, base)
+		return in, err
+	}
 	if in.last, err = Last(ctx, o.Trail, o.Role, o.Target.Region); err != nil {
 		return in, err
 	}
@@ -51,6 +71,16 @@ func read(ctx context.Context, o Options) (inputs, error) {
 	}
 	in.recipe, err = o.key(ctx, base)
 	return in, err
+}
+
+// away says whether the target is a region that gets copies only.
+func (o Options) away() bool { return o.Home != "" && o.Home != o.Target.Region }
+
+func (o Options) noCopy() error {
+	return &report.Failure{
+		Code: report.Usage, ID: "E-BAKE-16", What: "there is no copy of the image in " + o.Target.Region, Where: o.Role + ", which is baked in " + o.Home, State: "nothing was changed",
+		Next: []string{"CHAIN_REGION=" + o.Home + " ./station.sh bake  # makes the copies, too"},
+	}
 }
 
 // key reads the recipe of HEAD. Where Puppet's class or the specs have another

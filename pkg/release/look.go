@@ -305,7 +305,7 @@ func (c *Chain) ImageOptions() image.Options {
 func (c *Chain) optionsOf(i config.Image) image.Options {
 	return image.Options{
 		Target: c.Target, Bake: c.Config.Bake, Role: i.Role, Puppet: i.Puppet, Specs: i.Specs, Parameter: i.Parameter,
-		Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail, Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies,
+		Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail, Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies, Home: c.Environment.Regions[0],
 	}
 }
 

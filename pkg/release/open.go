@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ import (
 const bootDeadline = 5 * time.Minute
 
 // Open makes the chain of an environment. site, environment and region may be
-// "" where there is only one, or for production. It reads Git, and calls no AWS.
+// "" where there is only one, or for production; of several regions the first or
+// CHAIN_REGION is taken. It reads Git, and calls no AWS.
 func Open(ctx context.Context, c *config.Config, site, environment, region string) (*Chain, error) {
 	s, err := c.Site(site)
 	if err != nil {
@@ -42,7 +44,7 @@ func Open(ctx context.Context, c *config.Config, site, environment, region strin
 	if err != nil {
 		return nil, usage(err)
 	}
-	t, err := c.For(e, region)
+	t, err := c.For(e, cmp.Or(region, c.Value("CHAIN_REGION")))
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -73,8 +75,8 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 		Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: t.Poll, Factor: t.Factor}),
 	}
 	for _, region := range e.Regions {
-		if region == t.Region {
-			continue
+		if region == t.Region || t.Region != e.Regions[0] {
+			continue // it is baked in the first, and copied from there
 		}
 		there := *t
 		there.Region = region
@@ -83,7 +85,7 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 			return nil, err
 		}
 		out.Copies = append(out.Copies, image.Destination{
-			Target: &there, Client: compute.New(cfg), Places: []trail.Place{{Site: e.Site.Name, Environment: e.Name, Region: region}},
+			Target: &there, Client: compute.New(cfg), Key: e.Keys[region], Places: []trail.Place{{Site: e.Site.Name, Environment: e.Name, Region: region}},
 		})
 	}
 	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: route53.NewFromConfig(cfg), clock: out.Clock}

@@ -173,7 +173,7 @@ func (w *world) chain(t testing.TB) *release.Chain {
 	require.NoError(t, err)
 	e, err := s.Environment("")
 	require.NoError(t, err)
-	target, err := c.For(e, "")
+	target, err := c.For(e, c.Value("CHAIN_REGION"))
 	require.NoError(t, err)
 	target.Poll = config.Poll{Min: 30 * time.Millisecond, Max: 100 * time.Millisecond}
 	if target.Factor > 500 {
