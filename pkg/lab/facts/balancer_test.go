@@ -153,7 +153,7 @@ var balancerFacts = []fact{
 			in.SubnetMappings = []elbtypes.SubnetMapping{mapped(s.physical("SubnetA"), s.outputs()["AllocationA"])}
 		}), "InvalidConfigurationRequest", "*")
 	}},
-	{id: "F274", claim: "There is one subnet per zone, and Subnets and SubnetMappings exclude each other.", source: "[SDK:elasticloadbalancingv2 CreateLoadBalancer] [INFERRED]", check: func(w *world) {
+	{id: "F274", claim: "There is one subnet per zone, and Subnets and SubnetMappings exclude each other.", source: "[SDK:elasticloadbalancingv2 CreateLoadBalancer]", check: func(w *world) {
 		s := w.front()
 		a := s.physical("SubnetA")
 		w.refused(s.another(func(in *elb.CreateLoadBalancerInput) { in.Subnets = []string{a, a} }), "InvalidConfigurationRequest", "*same Availability Zone*")

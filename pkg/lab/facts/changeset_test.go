@@ -30,7 +30,7 @@ var changeSetFacts = []fact{
 		assert.Equal(w, types.ExecutionStatusUnavailable, cs.ExecutionStatus)
 		assert.Equal(w, "The submitted information didn't contain changes. Submit different information to create a change set.", *cs.StatusReason)
 	}},
-	{id: "F131", claim: "Another text for an empty change set is \"No updates are to be performed.\"; clients test for both, and what decides is not known.", source: "[CLI] [INFERRED]", check: func(w *world) {
+	{id: "F131", claim: "Another text for an empty change set is \"No updates are to be performed.\"; clients test for both, and what decides is not known.", source: "[CLI]", check: func(w *world) {
 		cs := w.made("stack", say()).change(strings.Replace(say(), "    DependsOn: Topic\n", "    DependsOn: Topic\n    DeletionPolicy: Retain\n", 1))
 		assert.Equal(w, types.ChangeSetStatusFailed, cs.Status)
 		assert.Equal(w, types.ExecutionStatusUnavailable, cs.ExecutionStatus)

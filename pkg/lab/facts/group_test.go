@@ -179,7 +179,7 @@ var groupFacts = []fact{
 		assert.Equal(w, []int32{3600, 172800}, []int32{*h.HeartbeatTimeout, *h.GlobalTimeout})
 		assert.Equal(w, "ABANDON", *h.DefaultResult)
 	}},
-	{id: "F361", claim: "DesiredCapacity lies between MinSize and MaxSize.", source: "[SDK:autoscaling] [INFERRED]", check: func(w *world) {
+	{id: "F361", claim: "DesiredCapacity lies between MinSize and MaxSize.", source: "[SDK:autoscaling CreateAutoScalingGroup]", check: func(w *world) {
 		s := w.grown()
 		_, err := w.asg.SetDesiredCapacity(w.ctx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: aws.String(s.physical("Asg")), DesiredCapacity: aws.Int32(9)})
 		w.refused(err, "ValidationError", "*")

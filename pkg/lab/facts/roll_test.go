@@ -178,6 +178,16 @@ var rollFacts = []fact{
 	{id: "F111", claim: "D 2, M 1, X 5, B 1 rolls one by one without a temporary size.", source: "[W18]", check: arithmetic(2, 1, 5, 1, "init 2 by 1 keep 1 | term 1 repl 1 50% | new 1 | term 1 repl 1 100% | new 1")},
 	{id: "F112", claim: "D 2, M 2, X 4, B 2 rolls in one surge batch: no old instance goes before every new one was signalled.", source: "[G README]", check: func(w *world) {
 		arithmetic(2, 2, 4, 2, "init 2 by 2 keep 2 | temp 4 | new 2 | term 2 repl 0 100%")(w)
+		for _, c := range []struct {
+			d, m, x, b int
+			want       string
+		}{
+			{3, 3, 9, 1, "init 3 by 1 keep 3 | temp 4 | new 1 | term 1 repl 1 33% | new 1 | term 1 repl 1 67% | new 1 | term 1 repl 0 100%"},
+			{3, 3, 9, 3, "init 3 by 3 keep 3 | temp 6 | new 3 | term 3 repl 0 100%"},
+			{2, 0, 2, 2, "init 2 by 2 keep  | term 2 repl 2 100% | new 2"},
+		} {
+			arithmetic(c.d, c.m, c.x, c.b, c.want)(newWorld(w.T))
+		}
 	}},
 	{id: "F113", claim: "A rolling update that gets no signals fails with \"Received 0 SUCCESS signal(s) out of N.\" of all obsolete instances, and its rollback is a rolling update of its own.", source: "[LOG:hackoregon/civic-devops#282] [G]", check: func(w *world) {
 		s := w.grown()
