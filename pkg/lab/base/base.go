@@ -39,8 +39,10 @@ var customizeScript string
 //go:embed database.sh
 var databaseScript string
 
-// Repository is the engine's name of base images; the tag is their digest.
-const Repository = "chain-lab-base"
+// The engine's names of images: chain-lab-base and chain-lab-database, each kind
+// its own, for who looks for a base image by name, as vagrant/ does, must not get
+// a database server. The tag is the digest.
+const repository = "chain-lab-"
 
 // Options of Prepare.
 type Options struct {
@@ -101,7 +103,7 @@ func Database(ctx context.Context, o Options, from string) (string, error) {
 
 // obtain gives the engine an image that it may lack, from the cache or built.
 func obtain(ctx context.Context, o Options, kind, digest string, build func(tarball string) error) (string, error) {
-	ref := Repository + ":" + digest
+	ref := repository + kind + ":" + digest
 	if _, err := o.Engine.ImageInspect(ctx, ref); err == nil {
 		return ref, nil
 	} else if !errdefs.IsNotFound(err) {
