@@ -39,6 +39,7 @@ func TestStory(t *testing.T) {
 		out, err := curl.CombinedOutput()
 		require.NoError(t, err, string(out))
 		assert.Contains(t, string(out), "Hello World")
+		s.writeDownBaked(t)
 	})
 	if !ok {
 		t.FailNow()

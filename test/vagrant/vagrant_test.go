@@ -128,6 +128,7 @@ func TestADeveloperOnVagrant(t *testing.T) {
 	id = strings.TrimSpace(string(b))
 	assert.Contains(t, d.page(), "Hello World")
 
+	t.Run("it is what a baked image is", func(t *testing.T) { d.isABakedImage(t, id) })
 	t.Run("an edited page", func(t *testing.T) {
 		d.edit(pageFile, "Hello World", "Hello World, edited")
 		out, err := d.vagrant("provision")
@@ -163,13 +164,47 @@ func TestADeveloperOnVagrant(t *testing.T) {
 	})
 }
 
+// What is in the way is named, with what to do, before anything is made.
+func TestWhatIsInTheWay(t *testing.T) {
+	d := newDesk(t)
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(d.port))
+	require.NoError(t, err)
+	defer l.Close()
+	// A base image that there is not ends it early.
+	out, err := d.with(t.Context(), []string{"CHAIN_VAGRANT_BASE=chain/there-is-none:1", "http_proxy=http://me:secret@localhost:3128"}, "up", "--provider=docker")
+	require.Error(t, err)
+	assert.Contains(t, out, "Port "+strconv.Itoa(d.port)+" is taken by another program")
+	assert.Contains(t, out, "CHAIN_VAGRANT_PORT="+strconv.Itoa(d.port+1)+" vagrant up")
+	assert.Contains(t, out, "The proxy of http_proxy is on this machine")
+	assert.NotContains(t, out, "secret")
+
+	d.edit("vagrant/Vagrantfile", "'>= 2.3'", "'>= 99.1'")
+	out, err = d.vagrant("validate")
+	require.Error(t, err)
+	assert.Contains(t, out, ">= 99.1")
+	d.edit("vagrant/Vagrantfile", "'>= 99.1'", "'>= 2.3'")
+
+	d.edit("vagrant/Vagrantfile", "!File.readable?('/proc/cpuinfo') || File.exist?('/dev/kvm') || File.read('/proc/cpuinfo')", "'flags : fpu sse2'")
+	require.NoError(t, os.RemoveAll(filepath.Join(d.clone, ".vagrant")), "or Vagrant goes on with docker")
+	out, err = d.with(t.Context(), d.virtualbox(), "up")
+	require.Error(t, err)
+	assert.Contains(t, out, "no virtualisation")
+	assert.Contains(t, out, "vagrant up --provider=docker")
+}
+
+// virtualbox is an environment with a program of VirtualBox's name.
+func (d *desk) virtualbox() []string {
+	d.Helper()
+	bin := d.TempDir()
+	require.NoError(d, os.WriteFile(filepath.Join(bin, "VBoxManage"), []byte("#!/bin/sh\n[ \"$1\" = --version ] && echo 7.0.20r163906\nexit 0\n"), 0o700)) //nolint:gosec // a program
+	return []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "VAGRANT_DEFAULT_PROVIDER=virtualbox"}
+}
+
 // VirtualBox itself cannot be had everywhere; whether its block of the file is
 // one that Vagrant takes can be seen with a program of its name.
 func TestTheBlockForVirtualBox(t *testing.T) {
 	d := newDesk(t)
-	bin := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(bin, "VBoxManage"), []byte("#!/bin/sh\n[ \"$1\" = --version ] && echo 7.0.20r163906\nexit 0\n"), 0o700)) //nolint:gosec // a program
-	env := []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "VAGRANT_DEFAULT_PROVIDER=virtualbox"}
+	env := d.virtualbox()
 	out, err := d.with(t.Context(), env, "validate")
 	require.NoError(t, err, out)
 
