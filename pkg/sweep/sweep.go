@@ -268,9 +268,25 @@ func (f finder) groups(ctx context.Context) ([]Item, error) {
 	for _, g := range list {
 		if f.dead(g.Tags) {
 			out = append(out, Item{"security group", g.ID, "of a " + g.Tags[image.TagPurpose], f.when(begun(g.Tags)), func(ctx context.Context) error {
-				return f.Compute.DeleteGroup(ctx, g.ID)
+				return f.deleteGroup(ctx, g.ID)
 			}})
 		}
 	}
 	return out, nil
+}
+
+// letGo is how long a machine that was just ended may keep its group.
+const letGo = 5 * time.Minute
+
+func (f finder) deleteGroup(ctx context.Context, id string) error {
+	until := f.Clock.Now().Add(letGo)
+	for {
+		err := f.Compute.DeleteGroup(ctx, id)
+		if compute.Code(err) != "DependencyViolation" || !f.Clock.Now().Before(until) {
+			return err
+		}
+		if err := f.Clock.Sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
 }
