@@ -279,7 +279,7 @@ func Sweep(ctx context.Context, delete *bool) error {
 		}
 		items, err := sweep.Find(ctx, sweep.Options{
 			Elsewhere: elsewhere,
-			Compute: c.Compute, Account: c.Account, Trail: c.Trail, Sites: slices.Sorted(maps.Keys(c.Config.Sites)), Run: c.Run,
+			Compute:   c.Compute, Account: c.Account, Trail: c.Trail, Sites: slices.Sorted(maps.Keys(c.Config.Sites)), Run: c.Run,
 		})
 		if err != nil || len(items) == 0 {
 			return show(r, []string{"nothing is left over"}, err)
