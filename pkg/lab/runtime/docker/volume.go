@@ -48,7 +48,6 @@ if [ -z "$found" ]; then
     found=
   done
 else
-  [ -e "$found" ] || mknod "$found" b 7 "${found#/dev/loop}"
   losetup -c "$found"
 fi
 [ -n "$found" ] && echo "${found#/dev/loop}"`)
@@ -112,7 +111,12 @@ func (r *Runtime) unloop(ctx context.Context, volume string) error {
 	return err
 }
 
-const unloop = `losetup -n -O NAME -j /v/disk | while read -r l; do [ -e "$l" ] || mknod "$l" b 7 "${l#/dev/loop}"; losetup -d "$l"; done`
+// known makes the nodes of all loop devices: losetup tells which of them a file
+// has by asking each.
+const known = `for s in /sys/block/loop*; do n=${s#/sys/block/loop}; [ -e "/dev/loop$n" ] || mknod "/dev/loop$n" b 7 "$n"; done
+`
+
+const unloop = `losetup -n -O NAME -j /v/disk | while read -r l; do losetup -d "$l"; done`
 
 // looping runs a script that may use loop devices beside a volume, and returns what it prints.
 func (r *Runtime) looping(ctx context.Context, volume, script string) (string, error) {
@@ -121,7 +125,7 @@ func (r *Runtime) looping(ctx context.Context, volume, script string) (string, e
 
 func looping(ctx context.Context, api *client.Client, image, volume, lab, script string) (out string, err error) {
 	c, err := api.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config: &container.Config{Image: image, Labels: map[string]string{LabelLab: lab}, Entrypoint: []string{}, Cmd: []string{"/bin/sh", "-c", script}, Tty: true},
+		Config: &container.Config{Image: image, Labels: map[string]string{LabelLab: lab}, Entrypoint: []string{}, Cmd: []string{"/bin/sh", "-c", known + script}, Tty: true},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none", CapAdd: []string{"SYS_ADMIN"},
 			Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: "/v"}},
