@@ -28,9 +28,9 @@ import (
 const contract = "image_contract"
 
 // inspect starts the finished image once and looks at it from outside only.
-// What was made to look at it is removed, and so is an image that does not pass.
-// One that nobody could judge, because the run was stopped or the answer lies
-// elsewhere, stays for the next run.
+// What was made to look at it is removed when the step ends, and so is an image
+// that does not pass. One that nobody could judge, because the run was stopped or
+// the answer lies elsewhere, stays for the next run.
 func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
 	if s.Result.Reused {
 		return nil
@@ -42,12 +42,8 @@ func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 	}
 	v := &visit{o: o, s: s, run: run, dir: dir, image: *s.image, purpose: "inspect", only: s.again}
 	err := v.failed(ctx, v.whole(ctx))
-	if err == nil {
-		run.Defer("what the image was inspected with", v.leaveBeside(ctx))
-		s.Result.Phases = append(s.Result.Phases, Phase{"inspect", o.Clock.Now().Sub(began)})
-		return nil
-	}
-	// Also when the run is stopped: it has a moment for that.
+	// Also when the run is stopped: it has a moment for that. And before the image
+	// counts as good: whoever is killed after that finds nothing to look into again.
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
 	errs := append([]error{err}, v.leave(after)...)
@@ -57,6 +53,7 @@ func inspect(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 			errs = append(errs, &pipeline.LeftBehindError{What: "image " + s.image.ID, Err: e})
 		}
 	}
+	s.Result.Phases = append(s.Result.Phases, Phase{"inspect", o.Clock.Now().Sub(began)})
 	return errors.Join(errs...)
 }
 
@@ -100,26 +97,6 @@ func (v *visit) leave(ctx context.Context) (left []error) {
 		}
 	}
 	return left
-}
-
-// leaveBeside takes everything back while the run goes on, since a machine takes
-// its time to end. What it returns waits for that.
-func (v *visit) leaveBeside(ctx context.Context) func(context.Context) error {
-	v.run = &pipeline.Run{} // what the run waits for is something else by now
-	done := make(chan []error, 1)
-	go func() {
-		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
-		defer cancel()
-		done <- v.leave(after)
-	}()
-	return func(ctx context.Context) error {
-		select {
-		case left := <-done:
-			return errors.Join(left...)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // badError is an image that does not pass. Anything else that goes wrong says
