@@ -286,7 +286,9 @@ func (r *Runtime) serve(w http.ResponseWriter, req *http.Request, m *machine) {
 	disk, fault := m.Disk, m.Spec.Fault
 	page, ok := disk.Pages[req.URL.Path]
 	r.mu.Unlock()
-	if r.opts.Clock.Sleep(req.Context(), disk.Slow) != nil {
+	// Not the request's context: that ends with the client's half of the connection,
+	// and who has said all still waits for the answer.
+	if r.opts.Clock.Sleep(r.ctx, disk.Slow) != nil {
 		return
 	}
 	switch {
