@@ -114,7 +114,28 @@ func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 	assert.Empty(t, s.Rehearsal.Record.Seconds)
 	h, err := s.Trail.History(t.Context(), s.Place, 1)
 	require.NoError(t, err)
-	assert.Contains(t, h[0].Details["unrehearsed"], "ran in production before", "and the trail says so")
+	assert.Equal(t, "it ran in production before release 2", h[0].Details["unrehearsed"], "and the trail says so")
+}
+
+func TestWhatHasBegunEndsInAFreeze(t *testing.T) {
+	t.Parallel()
+	w, first := up(t)
+	_, second := w.page(t, "Hello World, again")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := w.run(ctx, t, false, 0, func(e pipeline.Event) {
+		if e.Kind == pipeline.Note && strings.Contains(e.Text, "Rolling update initiated") && strings.Contains(e.Step, "follow") {
+			w.cut.Store(true)
+			cancel()
+		}
+	})
+	require.Error(t, err)
+	require.Equal(t, first, w.get(t, "/version"))
+	w.cut.Store(false)
+	s := w.chain(t).Start()
+	s.Environment.Rules.Freezes = []config.Freeze{{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Owner: "Jo", Reason: "the sale"}}
+	require.NoError(t, s.Do(t.Context(), pipeline.Env{}))
+	assert.Equal(t, second, w.get(t, "/version"))
 }
 
 func TestAlarmsThatFire(t *testing.T) {
@@ -215,6 +236,14 @@ func TestSomebodyElseIsAtIt(t *testing.T) {
 	assert.Contains(t, err.Error(), "ada")
 	assert.Contains(t, err.Error(), "think")
 	assert.Empty(t, w.writes())
+	ch := w.chain(t)
+	_, err = ch.BreakLock(t.Context(), l.Held().Run)
+	assert.Equal(t, report.Locked, report.Code(err), "it lives: %v", err)
+	_, err = ch.BreakLock(t.Context(), "99999999")
+	assert.Equal(t, report.Usage, report.Code(err), "%v", err)
+	var f *report.Failure
+	require.ErrorAs(t, err, &f)
+	assert.Contains(t, strings.Join(f.Next, "\n"), "lock:break "+l.Held().Run+"  # web/production", "what there is to break is named")
 	require.NoError(t, l.Release(t.Context()))
 }
 
@@ -266,6 +295,7 @@ func TestApproval(t *testing.T) {
 	w.page(t, "Hello World, once more")
 	_, err = beforehand(s.PlanID())
 	assert.Equal(t, report.Declined, report.Code(err), "the plan is another: %v", err)
+	assert.Equal(t, []string{"web-production"}, w.stacks(), "the test stack that came up meanwhile is gone")
 }
 
 func TestTestAloneLeavesProductionAlone(t *testing.T) {

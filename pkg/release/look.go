@@ -490,7 +490,10 @@ func (s *State) wayBack(ctx context.Context, from, to string) error {
 		s.Rehearsal.Skip = "rehearsed already, evidence " + short(e.Commit)
 		return nil
 	}
-	s.Unrehearsed = fmt.Sprintf("release %d ran in production before", s.backFrom)
+	s.Unrehearsed = fmt.Sprintf("it ran in production as release %d", s.Back)
+	if s.Back < 0 {
+		s.Unrehearsed = fmt.Sprintf("it ran in production before release %d", s.backFrom)
+	}
 	s.Rehearsal.Skip = "a rollback needs no rehearsal: " + s.Unrehearsed
 	return nil
 }
@@ -568,11 +571,7 @@ func lock(ctx context.Context, run *pipeline.Run, s *State) error {
 		run.Note("took over the lock of a run that died: %s", l.TookOver)
 	}
 	s.lock = l
-	rest := l.Beat(context.WithoutCancel(ctx), s.Clock)
-	run.Defer("the lock", func(ctx context.Context) error {
-		rest()
-		return l.Release(ctx)
-	})
+	run.Defer("the lock", func(ctx context.Context) error { return l.Release(ctx) })
 	done, err := s.Trail.Flush(ctx)
 	for _, r := range done {
 		run.Note("release %d is in the trail now", r.Number)
@@ -639,8 +638,8 @@ func evidence(ctx context.Context, run *pipeline.Run, s *State) error {
 	return nil
 }
 
-// allowed refuses who may not release, and when nobody may. A rollback is
-// always allowed: it is how people get out of trouble.
+// allowed refuses who may not change production, and when nobody may. A rollback
+// waits for no freeze to end: it is how people get out of trouble.
 func allowed(ctx context.Context, run *pipeline.Run, s *State) error {
 	rules := s.Environment.Rules
 	who := s.Clone.Identity(ctx)

@@ -86,7 +86,7 @@ type State struct {
 	Resumed              bool
 	Finished             *trail.Release // an interrupted release that this run brought to its end
 
-	backFrom int // the release that is gone back to
+	backFrom int // the release whose deployment, or whose baseline, is gone back to
 
 	lock  *trail.Lock
 	shown time.Time // when the lock last told our step

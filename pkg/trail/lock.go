@@ -8,8 +8,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"github.com/build-deploy-chain/chain/pkg/clock"
 )
 
 // Holder is who holds a lock.
@@ -85,6 +83,7 @@ type Lock struct {
 	name   string
 	id     string
 	holder Holder
+	rest   func() // ends the beats
 
 	// TookOver is the dead run whose lock this was, nil if it was free.
 	TookOver *Holder
@@ -93,7 +92,8 @@ type Lock struct {
 // Lock takes the lock of a name, SITE/ENVIRONMENT for instance. What, Run and
 // Step of h are the caller's; the rest is filled in. When another run holds it,
 // the error is a *HeldError, unless that run is a process of this machine that
-// has died: its lock is taken over, and TookOver tells it.
+// has died: its lock is taken over, and TookOver tells it. The lock gives a sign
+// of life every minute until it is given back.
 func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,6 +112,7 @@ func (t *Trail) Lock(ctx context.Context, name string, h Holder) (*Lock, error) 
 		err = t.push(ctx, op, false, update{ref, old, id})
 		if err == nil {
 			l.id = id
+			l.beats(ctx)
 			return l, nil
 		}
 		if !IsKind(err, Moved) {
@@ -302,24 +303,23 @@ func (t *Trail) remove(ctx context.Context, name, id string) error {
 	return t.push(ctx, "break the lock "+name, false, update{lockRefs + name, id, ""})
 }
 
-// Beat gives a sign of life every minute until the returned function is called,
-// which waits for the last one. That the lock was broken is noticed by the next
-// Step.
-func (l *Lock) Beat(ctx context.Context, c clock.Clock) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+// beats gives a sign of life every minute, until the lock is given back. That the
+// lock was broken is noticed by the next Step.
+func (l *Lock) beats(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for c.Sleep(ctx, beat) == nil {
-			// A remote that does not answer now may do so in a minute. A beat that was
-			// cut off could have reached it, and then we would not know our own lock.
-			_ = l.Step(context.WithoutCancel(ctx), l.Held().Step)
-		}
-	}()
-	return func() {
+	l.rest = func() {
 		cancel()
 		<-done
 	}
+	go func() {
+		defer close(done)
+		for l.trail.o.Clock.Sleep(ctx, beat) == nil {
+			// A remote that does not answer now may do so in a minute. A beat that was
+			// cut off could have reached it, and then we would not know our own lock.
+			_ = l.write(context.WithoutCancel(ctx), nil)
+		}
+	}()
 }
 
 // Held is the holder as it was last written down.
@@ -331,11 +331,17 @@ func (l *Lock) Held() Holder {
 
 // Step tells the others what this run is at. An Error of kind LockLost says
 // that somebody broke the lock: the run MUST stop before its next effect.
-func (l *Lock) Step(ctx context.Context, step string) error {
+func (l *Lock) Step(ctx context.Context, step string) error { return l.write(ctx, &step) }
+
+// write writes the holder down anew, at the same step with nil.
+func (l *Lock) write(ctx context.Context, step *string) error {
 	l.trail.mu.Lock()
 	defer l.trail.mu.Unlock()
 	h := l.holder
-	h.Step, h.Updated = step, l.trail.o.Clock.Now().UTC().Truncate(time.Second)
+	h.Updated = l.trail.o.Clock.Now().UTC().Truncate(time.Second)
+	if step != nil {
+		h.Step = *step
+	}
 	id, err := l.trail.lockCommit(ctx, l.name, h)
 	if err != nil || id == l.id {
 		return err
@@ -353,6 +359,7 @@ func (l *Lock) Step(ctx context.Context, step string) error {
 
 // Release gives the lock back. One that was broken meanwhile is no error.
 func (l *Lock) Release(ctx context.Context) error {
+	l.rest()
 	l.trail.mu.Lock()
 	defer l.trail.mu.Unlock()
 	err := l.trail.push(ctx, "give back the lock "+l.name, false, update{lockRefs + l.name, l.id, ""})
