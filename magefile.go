@@ -37,7 +37,7 @@ import (
 
 // Bake makes the images of this commit, or finds them; -role=NAME only that one's, -force makes another, -explain only tells.
 func Bake(ctx context.Context, role *string, force, explain *bool) error {
-	if explain != nil && *explain {
+	if set(explain) {
 		return explainBake(ctx, or(role))
 	}
 	return run(ctx, "bake", func(ctx context.Context, r *report.Report) error {
@@ -47,7 +47,7 @@ func Bake(ctx context.Context, role *string, force, explain *bool) error {
 		}
 		all, err := c.Bakes(or(role))
 		for _, o := range all {
-			o.Force = force != nil && *force
+			o.Force = set(force)
 			done, err := image.Bake(ctx, env(r), o)
 			if err != nil {
 				return err
@@ -132,7 +132,7 @@ func (Image) Prune(ctx context.Context, delete *bool) error {
 		if err != nil {
 			return err
 		}
-		return c.Prune(ctx, delete != nil && *delete, func(l string) { r.Print("%s", l) })
+		return c.Prune(ctx, set(delete), func(l string) { r.Print("%s", l) })
 	})
 }
 
@@ -257,7 +257,7 @@ func Template(ctx context.Context) error {
 
 // Check runs all tests and linters, and the whole story once; -quick what the change touches, in a minute.
 func Check(ctx context.Context, quick *bool) error {
-	if quick != nil && *quick {
+	if set(quick) {
 		return script(ctx, filepath.Join("station", "check"), "-quick")
 	}
 	return script(ctx, filepath.Join("station", "check"))
@@ -284,7 +284,7 @@ func Sweep(ctx context.Context, delete *bool) error {
 		if err != nil || len(items) == 0 {
 			return show(r, []string{"nothing is left over"}, err)
 		}
-		if delete != nil && *delete {
+		if set(delete) {
 			return sweep.Remove(ctx, items, func(i sweep.Item) { r.Print("removed %s", i) })
 		}
 		for _, i := range items {
@@ -410,7 +410,7 @@ func (Lab) Env(ctx context.Context) error {
 // Logs shows the end of the lab's log; -follow waits for more.
 func (Lab) Logs(ctx context.Context, follow *bool) error {
 	return run(ctx, "lab:logs", func(ctx context.Context, _ *report.Report) error {
-		return labFailure(client.Logs(ctx, client.Dir(), os.Stdout, 100, follow != nil && *follow))
+		return labFailure(client.Logs(ctx, client.Dir(), os.Stdout, 100, set(follow)))
 	})
 }
 
