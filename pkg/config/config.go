@@ -85,6 +85,7 @@ type Environment struct {
 	Keys        map[string]string // KMS key of each region for copies of images; none: its default key for EBS
 	Certificate string            // ARN for a TLS listener; "" is none
 	Sizes       Sizes
+	Database    *Database     // nil: none
 	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
 	Rules       Rules
 }
@@ -95,6 +96,18 @@ type Sizes struct {
 	Instances    int // desired capacity
 	Min, Max     int // bounds of the group; Max is at least twice Instances
 	InstanceType string
+}
+
+// Database is an environment's PostgreSQL database.
+type Database struct {
+	Class    string // of the machine, "db.t4g.small"
+	Storage  int    // GiB
+	Version  string // of PostgreSQL, "17"
+	MultiAZ  bool   // a standby in another zone
+	Snapshot string // what the database of a new stack is restored from, "" is nothing; a living one stays what it is
+	// Empty lets rehearsals begin with an empty database. Else each takes a snapshot
+	// of the living one, and works on a copy of its data.
+	Empty bool
 }
 
 // Stack is the name of the environment's stack.

@@ -324,3 +324,17 @@ func TestKeysOfRegions(t *testing.T) {
 	assert.ErrorContains(t, err, `keys.us-east-1: is "mine"`)
 	assert.ErrorContains(t, err, "keys.eu-north-1")
 }
+
+func TestADatabaseIsReadStrictly(t *testing.T) {
+	const site = "sites:\n  shop:\n    role: shop\n    domain: shop.hello.example\n    environments:\n      production:\n        regions: [eu-west-1]\n        sizes: {instances: 1}\n"
+	c, err := config.Parse(".", []byte(site), nil)
+	require.NoError(t, err)
+	assert.Nil(t, c.Sites["shop"].Environments["production"].Database, "none unless it is said")
+	c, err = config.Parse(".", []byte(site+"        database: {class: db.t4g.small, multi_az: true, rehearse: empty}\n"), nil)
+	require.NoError(t, err)
+	assert.Equal(t, &config.Database{Class: "db.t4g.small", Storage: 20, Version: "17", MultiAZ: true, Empty: true}, c.Sites["shop"].Environments["production"].Database)
+	_, err = config.Parse(".", []byte(site+"        database: {storage: 5, multi_az: maybe, rehearse: never, snapshot: a/b, size: 3}\n"), nil)
+	for _, fault := range []string{"database.class: is missing", "database.storage: is 5, not 20 to 65536", `database.multi_az: is "maybe", not true or false`, `database.rehearse: is "never", not empty or copy`, "database.snapshot: is", "database.size: no such key"} {
+		require.ErrorContains(t, err, fault)
+	}
+}

@@ -20,17 +20,20 @@ func (r *reader) fault(line int, path, format string, args ...any) {
 }
 
 var (
-	siteName      = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
-	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
-	regionName    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
-	domainName    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	typeName      = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
-	roleName      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
-	parameterName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,254}$`)
-	certificate   = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$`)
-	kmsKey        = regexp.MustCompile(`^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+|alias/.+)$`)
-	branchName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
-	yamlLine      = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
+	siteName        = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+	accountID       = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName      = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	domainName      = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	typeName        = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+	roleName        = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+	parameterName   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,254}$`)
+	certificate     = regexp.MustCompile(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$`)
+	kmsKey          = regexp.MustCompile(`^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+|alias/.+)$`)
+	databaseClass   = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
+	databaseVersion = regexp.MustCompile(`^[0-9]{2}(\.[0-9]+)?$`)
+	snapshotName    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9:-]{0,254}$`)
+	branchName      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`)
+	yamlLine        = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
 )
 
 func (r *reader) config(c *Config, text []byte) {
@@ -210,8 +213,34 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 		}
 		z.rest()
 	}
+	e.Database = r.database(m.child("database", false))
 	m.rest()
 	return e
+}
+
+// database reads what an environment says of its database, nil for none.
+func (r *reader) database(m *node) *Database {
+	if m == nil {
+		return nil
+	}
+	d := &Database{Storage: 20, Version: "17"}
+	m.need("class", &d.Class, like(databaseClass, "a database's class such as db.t4g.small"))
+	m.number("storage", &d.Storage, 20, 65536, false)
+	m.text("version", &d.Version, like(databaseVersion, "a version of PostgreSQL such as 17"))
+	m.text("snapshot", &d.Snapshot, like(snapshotName, "the name or ARN of a database snapshot"))
+	word := func(key, no, yes string, to *bool) {
+		m.text(key, new(string), func(v string) error {
+			if v != no && v != yes {
+				return fmt.Errorf("is %q, not %s or %s", v, yes, no)
+			}
+			*to = v == yes
+			return nil
+		})
+	}
+	word("multi_az", "false", "true", &d.MultiAZ)
+	word("rehearse", "copy", "empty", &d.Empty)
+	m.rest()
+	return d
 }
 
 func notEmpty(s string) error {

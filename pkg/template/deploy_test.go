@@ -79,9 +79,8 @@ func (a *account) body(ami string) string {
 
 const stackName = "web-production"
 
-// change makes a change set, executes it, signals healthy instances and waits
-// for the end. It returns the change set's changes.
-func (a *account) change(kind cfn.ChangeSetType, name, body, want string) []cfn.Change {
+// propose makes a change set.
+func (a *account) propose(kind cfn.ChangeSetType, name, body string) *cloudformation.DescribeChangeSetOutput {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
 	defer cancel()
@@ -99,6 +98,16 @@ func (a *account) change(kind cfn.ChangeSetType, name, body, want string) []cfn.
 		return err == nil && set.Status != cfn.ChangeSetStatusCreatePending && set.Status != cfn.ChangeSetStatusCreateInProgress, err
 	}))
 	require.Equal(a.t, cfn.ChangeSetStatusCreateComplete, set.Status, aws.ToString(set.StatusReason))
+	return set
+}
+
+// change makes a change set, executes it, signals healthy instances and waits
+// for the end. It returns the change set's changes.
+func (a *account) change(kind cfn.ChangeSetType, name, body, want string) []cfn.Change {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	defer cancel()
+	set := a.propose(kind, name, body)
 	ami, err := template.Image([]byte(body))
 	require.NoError(a.t, err)
 	for _, p := range set.Parameters {
@@ -169,6 +178,7 @@ func (a *account) outputs() map[string]string {
 }
 
 func TestTheTemplateComesUpRollsWithoutALossAndGoes(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.change(cfn.ChangeSetTypeCreate, "create", a.body(a.image("key-1")), "CREATE_COMPLETE")
 	outputs := a.outputs()
@@ -223,11 +233,17 @@ func TestTheTemplateComesUpRollsWithoutALossAndGoes(t *testing.T) {
 
 	_, err = a.cfn.DeleteStack(t.Context(), &cloudformation.DeleteStackInput{StackName: aws.String(stackName)})
 	require.NoError(t, err)
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		_, err := a.cfn.DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: aws.String(stackName)})
+	a.gone()
+}
+
+// gone waits for the end of the stack's deletion.
+func (a *account) gone() {
+	a.t.Helper()
+	require.EventuallyWithT(a.t, func(c *assert.CollectT) {
+		_, err := a.cfn.DescribeStacks(a.t.Context(), &cloudformation.DescribeStacksInput{StackName: aws.String(stackName)})
 		assert.ErrorContains(c, err, "does not exist")
 		assert.Empty(c, a.lab.Status().Machines)
-	}, 20*time.Second, 20*time.Millisecond)
+	}, 60*time.Second, 20*time.Millisecond)
 }
 
 func TestTheTemplateIsValidBeforeTheFirstBake(t *testing.T) {

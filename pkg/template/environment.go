@@ -16,6 +16,7 @@ type Shape struct {
 	Site     string
 	Zones    int    // availability zones, each with a subnet and an Elastic IP
 	UserData string // of the instances, "" is none
+	Database bool   // whether there may be a database
 }
 
 // Times of the roll. PauseTime is how long CloudFormation waits for the signals
@@ -49,6 +50,11 @@ func Environment(s Shape) *Template {
 	record(t, s)
 	watch(t, s)
 	outputs(t, s)
+	if s.Database {
+		databaseParameters(t)
+		database(t, s)
+		databaseOutputs(t)
+	}
 	return t
 }
 

@@ -33,7 +33,7 @@ func Render(c *config.Config, e *config.Environment, region string, extend ...Ex
 	if !slices.Contains(e.Regions, region) {
 		return nil, fmt.Errorf("%s is not in region %s", e.Stack(), region)
 	}
-	s := Shape{Site: e.Site.Name, Zones: e.Sizes.Zones}
+	s := Shape{Site: e.Site.Name, Zones: e.Sizes.Zones, Database: e.Database != nil}
 	if e.Site.UserData != "" {
 		b, err := os.ReadFile(filepath.Join(c.Dir, filepath.FromSlash(e.Site.UserData)))
 		if err != nil {
@@ -147,12 +147,12 @@ var Capacity = []string{"DesiredCapacity", "MinSize", "MaxSize"}
 // PerEnvironment are the parameters that differ between the environments of a
 // site by their nature. They are no part of a digest, and a test stack gets
 // its own.
-var PerEnvironment = []string{"Domain", "ZoneName", "Certificate"}
+var PerEnvironment = []string{"Domain", "ZoneName", "Certificate", SnapshotID}
 
 // Parameters are the values of an environment's parameters, all that are sent:
 // every one but ImageId.
 func Parameters(e *config.Environment) map[string]string {
-	return map[string]string{
+	out := map[string]string{
 		"InstanceType":    e.Sizes.InstanceType,
 		"DesiredCapacity": strconv.Itoa(e.Sizes.Instances),
 		"MinSize":         strconv.Itoa(e.Sizes.Min),
@@ -161,11 +161,16 @@ func Parameters(e *config.Environment) map[string]string {
 		"ZoneName":        e.Site.Zone,
 		"Certificate":     e.Certificate,
 	}
+	if e.Database != nil {
+		maps.Copy(out, databaseValues(e))
+	}
+	return out
 }
 
 // ForTest are parameter values of a stack made like another one, under its own
 // name: the declared per-environment values replaced, the others as they were.
 // A certificate is for a name that a test stack does not have, so it gets none.
+// What its database is restored from is the caller's to say.
 func ForTest(values map[string]string, site *config.Site, stack string) map[string]string {
 	out := maps.Clone(values)
 	out["Domain"], out["ZoneName"], out["Certificate"] = stack+"."+site.Zone, site.Zone, ""

@@ -152,7 +152,7 @@ func TestWriteKeepsTheImage(t *testing.T) {
 }
 
 func TestParametersFitTheTemplate(t *testing.T) {
-	c, e := load(t)
+	c, e := withDatabase(t)
 	body, err := template.Render(c, e, "eu-west-1")
 	require.NoError(t, err)
 	values := template.Parameters(e)
@@ -161,7 +161,10 @@ func TestParametersFitTheTemplate(t *testing.T) {
 	for _, name := range append(template.Capacity, template.PerEnvironment...) {
 		assert.Contains(t, values, name, "declared, but no parameter")
 	}
-	assert.Equal(t, map[string]string{"InstanceType": "t3.small"}, template.Digestible(values))
+	assert.Equal(t, map[string]string{
+		"InstanceType": "t3.small", "DatabaseClass": "db.t4g.small", "DatabaseStorage": "20", "DatabaseVersion": "17", "DatabaseMultiAZ": "false",
+		"DatabasePassword": "/web/production/database",
+	}, template.Digestible(values))
 
 	values["ImageId"], values["Colour"] = "ami-1", "red"
 	delete(values, "Domain")
@@ -198,12 +201,13 @@ func TestTheStackPolicyGuardsWhatMustNotBeReplaced(t *testing.T) {
 		}
 	}
 	require.NoError(t, json.Unmarshal(b, &policy))
-	c, e := load(t)
+	c, e := withDatabase(t)
 	body, err := template.Render(c, e, "eu-west-1")
 	require.NoError(t, err)
 	denied, ok := policy.Statement[1].Resource.([]any)
 	require.True(t, ok)
 	require.Equal(t, "Deny", policy.Statement[1].Effect)
+	assert.Contains(t, denied, "LogicalResourceId/"+template.DatabaseID)
 	for _, d := range denied {
 		id := strings.TrimSuffix(strings.TrimPrefix(d.(string), "LogicalResourceId/"), "*")
 		assert.Contains(t, string(body), "\n  "+id, "the policy names what the template does not have")
