@@ -20,6 +20,8 @@ const (
 	Fact       Kind = "fact"        // Name is Text
 	Await      Kind = "await"       // Text is waited for; "" when nothing is
 	Output     Kind = "output"      // a line that the child Name printed
+	Tested     Kind = "tested"      // the expectation Name was looked at; Text is why it does not hold, "" if it does
+	Measured   Kind = "measured"    // the number Name is Text
 	Undoing    Kind = "undoing"     // Name is taken back
 	LeftBehind Kind = "left-behind" // Name could not be taken back; Text is the error
 )
@@ -29,6 +31,7 @@ type Event struct {
 	Time  time.Time     `json:"time"`
 	Kind  Kind          `json:"kind"`
 	Step  string        `json:"step,omitempty"`
+	Flow  string        `json:"flow,omitempty"`  // branch of Together it comes from, "" outside of any
 	Index int           `json:"index,omitempty"` // 1-based place of the step, of Total
 	Total int           `json:"total,omitempty"`
 	Name  string        `json:"name,omitempty"`

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -78,6 +79,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 type Run struct {
 	env  Env
 	step string // of this view; Together makes views of its own
+	flow string // likewise
 
 	shared *shared
 }
@@ -132,11 +134,23 @@ func (r *Run) Await(format string, args ...any) {
 	r.tell(Event{Kind: Await, Text: fmt.Sprintf(format, args...)})
 }
 
+// Test tells an expectation that was looked at: its name, which MUST be the same
+// in every run, why it does not hold ("" if it does), and how long it took.
+func (r *Run) Test(name, bad string, took time.Duration) {
+	r.tell(Event{Kind: Tested, Name: name, Text: bad, Took: took})
+}
+
+// Measure tells a number that is worth being compared between runs. Its unit
+// belongs to its name: "seconds of the roll".
+func (r *Run) Measure(name string, number float64) {
+	r.tell(Event{Kind: Measured, Name: name, Text: strconv.FormatFloat(number, 'f', -1, 64)})
+}
+
 func (r *Run) tell(e Event) {
 	if r.env.Tell == nil {
 		return
 	}
-	e.Time = r.env.Clock.Now()
+	e.Time, e.Flow = r.env.Clock.Now(), r.flow
 	if e.Step == "" {
 		e.Step = r.step
 	}
@@ -180,7 +194,7 @@ func sequence[S any](ctx context.Context, run *Run, s *S, steps []Step[S]) error
 
 func perform[S any](ctx context.Context, parent *Run, s *S, step Step[S], index, total int) error {
 	name := step.String()
-	run := &Run{env: parent.env, step: name, shared: parent.shared}
+	run := &Run{env: parent.env, step: name, flow: parent.flow, shared: parent.shared}
 	if err := ctx.Err(); err != nil {
 		return &StepError{name, index, total, context.Cause(ctx)}
 	}

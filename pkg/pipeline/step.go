@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 )
@@ -51,7 +52,8 @@ func (t together[S]) Run(ctx context.Context, run *Run, s *S) error {
 					cancel(errStopped)
 				}
 			}()
-			if errs[i] = sequence(ctx, run, s, steps); errs[i] != nil {
+			branch := &Run{env: run.env, step: run.step, flow: strings.TrimPrefix(fmt.Sprintf("%s.%d", run.flow, i+1), "."), shared: run.shared}
+			if errs[i] = sequence(ctx, branch, s, steps); errs[i] != nil {
 				cancel(errStopped)
 			}
 		})
