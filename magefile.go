@@ -32,6 +32,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/station"
 	"github.com/build-deploy-chain/chain/pkg/sweep"
+	"github.com/build-deploy-chain/chain/pkg/teamcity"
 	"github.com/build-deploy-chain/chain/pkg/template"
 )
 
@@ -452,10 +453,13 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 		signal.Stop(heard)
 		cancel()
 	}()
-	fd := os.Stdout.Fd()
-	live := report.IsLive(fd, os.Getenv)
+	fd := int(os.Stdout.Fd())
+	screen := config.ReadScreen(os.Environ())
 	o := report.Options{
-		Out: os.Stdout, Err: os.Stderr, Live: live, Color: live && os.Getenv("NO_COLOR") == "", Verbose: os.Getenv("CHAIN_VERBOSE") == "1", Name: name,
+		Out: os.Stdout, Err: os.Stderr, Live: screen.Redraw && term.IsTerminal(fd), Verbose: screen.Verbose, Name: name,
+	}
+	if screen.TeamCity {
+		o.Machine = teamcity.Stream{Suite: name}
 	}
 	if slices.Contains([]string{"bake", "test", "release", "rollback"}, name) {
 		o.Dir = filepath.Join(".chain", "log")
@@ -601,6 +605,11 @@ func labFailure(err error) error {
 func script(ctx context.Context, path string, args ...string) error {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if config.ReadScreen(os.Environ()).TeamCity {
+		relay := &teamcity.Relay{Out: os.Stdout, Module: "github.com/build-deploy-chain/chain"}
+		defer relay.Close()
+		cmd.Stdout, cmd.Stderr = relay, relay
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	err := cmd.Run()
 	var exit *exec.ExitError

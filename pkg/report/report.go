@@ -19,14 +19,31 @@ import (
 // Options of a Report.
 type Options struct {
 	Out, Err  io.Writer     // results and progress; errors
-	Live      bool          // Out is a terminal that may be redrawn; see IsLive
-	Color     bool          // Err and Out may carry colours
+	Live      bool          // Out is a terminal that may be redrawn
 	Verbose   bool          // children's output is shown as it comes
 	Clock     clock.Clock   // nil: the system's
 	Heartbeat time.Duration // 0: 30 s; tells what is awaited when nothing else was told for so long
 	Dir       string        // where logs are kept, ".chain/log"; "": nowhere
 	Name      string        // of the run: "release web"
 	Keep      int           // newest logs to keep in Dir; 0: 50
+	Machine   Machine       // reads Out and Err as well; nil: people only
+}
+
+// A Machine reads what a report writes and finds messages of its own between
+// the lines for people. Each string is one line; "" is none.
+type Machine interface {
+	// Line is a line for people as the machine is to get it: without control
+	// codes already, of the event e, which is zero outside of any.
+	Line(e pipeline.Event, text string) string
+	// Tell is what goes before the lines of an event that starts a step, and
+	// after those of any other.
+	Tell(e pipeline.Event) []string
+	// Fail is what goes before the error.
+	Fail(f *Failure, text string) []string
+	// End is what goes after the summary.
+	End(outcome string, rows []Row) []string
+	// Files are the logs of the run, which are complete now.
+	Files(paths []string) []string
 }
 
 // Report renders what a run tells. Its methods are safe for concurrent use.
@@ -47,7 +64,8 @@ type Report struct {
 		reason string
 		more   int
 	}
-	live     bool // a line without end is on the screen
+	live     bool           // a line without end is on the screen
+	now      pipeline.Event // that lines are shown of
 	finished bool
 
 	stop context.CancelFunc
@@ -191,6 +209,13 @@ func (r *Report) Tell(e pipeline.Event) {
 	if e.Kind != pipeline.Skipped || e.Text != r.skipped.reason {
 		r.skips()
 	}
+	r.now = e
+	defer func() { r.now = pipeline.Event{} }()
+	if e.Kind == pipeline.Started {
+		r.machine(func(m Machine) []string { return m.Tell(e) })
+	} else {
+		defer r.machine(func(m Machine) []string { return m.Tell(e) })
+	}
 	switch e.Kind {
 	case pipeline.Started:
 		r.open = append(r.open, e.Step)
@@ -231,6 +256,10 @@ func (r *Report) Tell(e pipeline.Event) {
 		if r.o.Verbose {
 			r.show("    | %s: %s", e.Name, e.Text)
 		}
+	case pipeline.Tested:
+		r.keep(strings.TrimSuffix("  tested: "+e.Name+": "+e.Text, ": "))
+	case pipeline.Measured:
+		r.keep("  " + e.Name + "=" + e.Text)
 	case pipeline.Undoing:
 		r.line("↩ %s", e.Name)
 	case pipeline.LeftBehind:
@@ -365,7 +394,28 @@ func (r *Report) show(format string, args ...any) {
 		_, _ = io.WriteString(r.o.Out, "\r\x1b[K")
 		r.live = false
 	}
-	_, _ = fmt.Fprintln(r.o.Out, clean(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(r.o.Out, r.worded(fmt.Sprintf(format, args...)))
+}
+
+// worded is a line as it may be written. Under the lock.
+func (r *Report) worded(text string) string {
+	text = clean(text)
+	if r.o.Machine != nil {
+		text = r.o.Machine.Line(r.now, text)
+	}
+	return text
+}
+
+// machine writes what the machine reads. Under the lock.
+func (r *Report) machine(what func(Machine) []string) {
+	if r.o.Machine == nil {
+		return
+	}
+	for _, l := range what(r.o.Machine) {
+		if l != "" {
+			_, _ = fmt.Fprintln(r.o.Out, l)
+		}
+	}
 }
 
 // clean takes control codes out of what others wrote: a child that colours its
@@ -433,16 +483,16 @@ func (r *Report) Fail(err error) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text := Format(err, r.Log())
+	f, text := AsFailure(err), Format(err, r.Log())
+	r.machine(func(m Machine) []string { return m.Fail(f, text) })
 	if r.live {
 		_, _ = io.WriteString(r.o.Out, "\r\x1b[K")
 		r.live = false
 	}
 	for _, l := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		r.keep(l)
-		_, _ = fmt.Fprintln(r.o.Err, clean(l))
+		_, _ = fmt.Fprintln(r.o.Err, r.worded(l))
 	}
-	f := AsFailure(err)
 	r.keepJSON(struct {
 		Kind  string   `json:"kind"`
 		Code  int      `json:"code"`
@@ -473,5 +523,7 @@ func (r *Report) Close() error {
 	if r.full == nil {
 		return nil
 	}
-	return errors.Join(r.events.Close(), r.full.Close())
+	err := errors.Join(r.events.Close(), r.full.Close())
+	r.machine(func(m Machine) []string { return m.Files([]string{r.events.Name(), r.full.Name()}) })
+	return err
 }

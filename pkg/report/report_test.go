@@ -175,16 +175,6 @@ func TestOnlyALiveTerminalIsRedrawn(t *testing.T) {
 	})))
 	require.NoError(t, r.Close())
 	assert.Regexp(t, `✔ update  [0-9.]+s\n$`, out.String(), "the final state stays")
-
-	term := func(env map[string]string) bool {
-		return report.IsLive(os.Stdin.Fd(), func(k string) string { return env[k] })
-	}
-	assert.False(t, term(map[string]string{"TERM": "xterm", "CI": "true"}))
-	assert.False(t, term(map[string]string{"TERM": "dumb"}))
-	f, err := os.CreateTemp(t.TempDir(), "")
-	require.NoError(t, err)
-	defer func() { _ = f.Close() }()
-	assert.False(t, report.IsLive(f.Fd(), func(string) string { return "xterm" }))
 }
 
 func TestSummaryHasAtMostTwelveLines(t *testing.T) {

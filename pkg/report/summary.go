@@ -5,8 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // A Row is one line of a summary.
@@ -20,6 +18,9 @@ const maxSummary = 12
 // the limit are joined into the last line.
 func (r *Report) Summary(outcome string, rows ...Row) {
 	r.Print("\n%s", FormatSummary(outcome, rows...))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.machine(func(m Machine) []string { return m.End(outcome, rows) })
 }
 
 // FormatSummary is the text of Summary.
@@ -74,15 +75,3 @@ func stamp(d time.Duration) string {
 }
 
 var escapes = regexp.MustCompile(`\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|.)`)
-
-// IsLive tells whether a terminal may be redrawn: out is one, and neither TERM
-// nor CI say otherwise.
-func IsLive(fd uintptr, getenv func(string) string) bool {
-	if t := getenv("TERM"); t == "" || t == "dumb" {
-		return false
-	}
-	if getenv("CI") != "" || getenv("TEAMCITY_VERSION") != "" {
-		return false
-	}
-	return term.IsTerminal(int(fd))
-}
