@@ -163,7 +163,16 @@ func findGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	}
 	s.Result.Image, s.Result.Name, s.Result.Reused, s.Result.Made = i.ID, i.Name, true, i.Tags[TagCommit]
 	run.Note("unchanged: reusing %s baked at commit %s", i.ID, i.Tags[TagCommit])
+	run.Fact(o.fact(), i.ID)
 	return nil
+}
+
+// fact names what was made: the tools' image is not what anybody deploys.
+func (o Options) fact() string {
+	if o.Role == ToolsRole {
+		return "image of the tools"
+	}
+	return "image"
 }
 
 func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
@@ -292,7 +301,7 @@ func tagGood(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 		return err
 	}
 	s.Result.Image, s.Result.Name = s.image.ID, s.image.Name
-	run.Fact("image", s.image.ID)
+	run.Fact(o.fact(), s.image.ID)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,9 @@ func (v *visit) specs(ctx context.Context, of string) (examples, error) {
 		return examples{}, context.Cause(ctx)
 	}
 	got, readErr := readExamples(results)
+	for _, x := range got.tests {
+		v.run.Test("serverspec "+of+": "+x.name, x.bad, x.took)
+	}
 	switch {
 	case readErr == nil && len(got.failed) > 0:
 		return got, nil
@@ -89,6 +93,12 @@ type examples struct {
 	count  int
 	of     map[string]int // by directory: "spec/web"
 	failed []string
+	tests  []example
+}
+
+type example struct {
+	name, bad string
+	took      time.Duration
 }
 
 func readExamples(path string) (examples, error) {
@@ -98,10 +108,14 @@ func readExamples(path string) (examples, error) {
 	}
 	var r struct {
 		Examples []struct {
-			Description string `json:"full_description"`
-			Status      string `json:"status"`
-			File        string `json:"file_path"`
-			Line        int    `json:"line_number"`
+			Description string  `json:"full_description"`
+			Status      string  `json:"status"`
+			File        string  `json:"file_path"`
+			Line        int     `json:"line_number"`
+			Seconds     float64 `json:"run_time"`
+			Exception   struct {
+				Message string `json:"message"`
+			} `json:"exception"`
 		} `json:"examples"`
 		Summary struct {
 			Outside int `json:"errors_outside_of_examples_count"`
@@ -116,9 +130,12 @@ func readExamples(path string) (examples, error) {
 		if dir := strings.Split(strings.TrimPrefix(x.File, "./"), "/"); len(dir) > 2 {
 			e.of[dir[0]+"/"+dir[1]]++
 		}
+		name, bad := strings.Join(strings.Fields(x.Description), " "), ""
 		if x.Status != "passed" {
-			e.failed = append(e.failed, fmt.Sprintf("%s (%s:%d)", strings.Join(strings.Fields(x.Description), " "), strings.TrimPrefix(x.File, "./"), x.Line))
+			e.failed = append(e.failed, fmt.Sprintf("%s (%s:%d)", name, strings.TrimPrefix(x.File, "./"), x.Line))
+			bad = cmp.Or(strings.TrimSpace(x.Exception.Message), x.Status)
 		}
+		e.tests = append(e.tests, example{name, bad, time.Duration(x.Seconds * float64(time.Second))})
 	}
 	if r.Summary.Outside > 0 {
 		e.failed = append(e.failed, fmt.Sprintf("%d errors in the specs themselves: %s", r.Summary.Outside, strings.Join(strings.Fields(strings.Join(r.Messages, " ")), " ")))

@@ -12,6 +12,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,20 @@ type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	Text string `json:"text,omitempty"` // what was found, if it is not OK
+
+	Took  time.Duration `json:"-"`
+	Title string        `json:"-"` // Name without what is another one in each stack
+}
+
+// TellChecks tells each check as a test; of is what was looked at.
+func TellChecks(run *pipeline.Run, of string, list []Check) {
+	for _, c := range list {
+		bad := c.Text
+		if !c.OK && bad == "" {
+			bad = "it is not OK"
+		}
+		run.Test(of+": "+cmp.Or(c.Title, c.Name), bad, c.Took)
+	}
 }
 
 // A Probe measures every request.
@@ -188,9 +203,15 @@ func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 	if st.Stack != nil {
 		st.Stack.Tell = func(e stack.Event) { Tell(run, e) }
 	}
+	began := run.Clock().Now()
 	err := s.run(ctx, run, st)
+	took := run.Clock().Now().Sub(began)
 	if err == nil {
+		run.Test(s.name, "", took)
 		return nil
+	}
+	if ctx.Err() == nil { // a run that is stopped has not failed
+		run.Test(s.name, err.Error(), took)
 	}
 	return explain(ctx, s.name, st, err)
 }

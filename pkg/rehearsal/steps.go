@@ -251,6 +251,7 @@ func (s *State) check(ctx context.Context, run *pipeline.Run, phase string, keys
 		s.Record.Checks = map[string][]Check{}
 	}
 	s.Record.Checks[phase] = list
+	TellChecks(run, phase, list)
 	run.Note("%d checks passed", len(list)-len(Failures(list)))
 	return Verdict(list)
 }
@@ -461,6 +462,14 @@ func remove(ctx context.Context, _ *pipeline.Run, s *State) error {
 	return s.erase(ctx)
 }
 
+// measure tells the numbers of a phase.
+func (a Availability) measure(run *pipeline.Run) {
+	run.Measure("requests."+a.Phase, float64(a.Requests))
+	run.Measure("requests failed."+a.Phase, float64(a.Failed))
+	run.Measure("p95 seconds."+a.Phase, a.P95.Seconds())
+	run.Measure("gap seconds."+a.Phase, a.Gap.Seconds())
+}
+
 // judge fails a rehearsal in which a user was not served.
 func judge(_ context.Context, run *pipeline.Run, s *State) error {
 	r := &s.Record
@@ -472,6 +481,7 @@ func judge(_ context.Context, run *pipeline.Run, s *State) error {
 	var bad []string
 	for _, a := range r.Availability {
 		run.Fact(a.Phase, a)
+		a.measure(run)
 		if a.Failed > 0 {
 			bad = append(bad, a.Phase+": "+a.String())
 		}

@@ -189,6 +189,7 @@ func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error)
 	if err != nil {
 		return nil, err
 	}
+	rehearsal.TellChecks(run, "production", list)
 	run.Note("%d checks passed", len(list)-len(rehearsal.Failures(list)))
 	var problems []error
 	problems = append(problems, rehearsal.Verdict(list))

@@ -227,9 +227,15 @@ func (o outside) Check(ctx context.Context, s *stack.State, keys ...string) ([]r
 	if len(found) == 0 || ctx.Err() != nil {
 		return nil, err
 	}
+	names := []string{" " + domain(s) + " ", " the domain "}
+	for i, a := range addresses(s) {
+		names = append(names, " "+a+" ", fmt.Sprintf(" address %d ", i+1))
+	}
+	stable := strings.NewReplacer(names...)
 	var out []rehearsal.Check
 	for _, f := range found {
-		out = append(out, rehearsal.Check{Name: f.Name, OK: f.Bad == "", Text: f.Bad})
+		title := strings.TrimSuffix(stable.Replace(f.Name+" "), " ")
+		out = append(out, rehearsal.Check{Name: f.Name, OK: f.Bad == "", Text: f.Bad, Took: f.Took, Title: title})
 	}
 	return out, nil
 }

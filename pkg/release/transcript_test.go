@@ -16,6 +16,8 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/teamcity"
+	"github.com/build-deploy-chain/chain/pkg/teamcity/teamcitytest"
 )
 
 var update = flag.Bool("update", false, "write the transcripts of testdata anew")
@@ -108,8 +110,24 @@ func (c transcript) show(t *testing.T, w *world, key string) string {
 		_, err = w.l.Break("machine", "stack=web-production", "broken=true", "times=forever")
 		require.NoError(t, err)
 	}
+	text, err := w.print(t, nil)
+	assert.Equal(t, c.code, report.Code(err), text)
+	serves := next
+	if c.code != report.OK {
+		serves = key
+	}
+	// A target that drains still gets connections for a while, as on AWS.
+	assert.Eventually(t, func() bool { return w.get(t, "/version") == serves }, 20*time.Second, 20*time.Millisecond, "production serves what it should")
+	golden(t, strings.ReplaceAll(c.name, " ", "-"), masked(text))
+	require.NoError(t, w.l.Mend(""))
+	return next
+}
+
+// print releases and returns all that is printed.
+func (w *world) print(t *testing.T, m report.Machine) (string, error) {
+	t.Helper()
 	var out strings.Builder
-	r, err := report.New(report.Options{Out: &out, Err: &out, Name: "release", Heartbeat: time.Hour})
+	r, err := report.New(report.Options{Out: &out, Err: &out, Name: "release", Heartbeat: time.Hour, Machine: m})
 	require.NoError(t, err)
 	s := w.chain(t).Start()
 	err = s.Do(t.Context(), pipeline.Env{Tell: r.Tell})
@@ -119,16 +137,49 @@ func (c transcript) show(t *testing.T, w *world, key string) string {
 	}
 	err = r.Fail(err)
 	require.NoError(t, r.Close())
-	assert.Equal(t, c.code, report.Code(err), out.String())
-	serves := next
-	if c.code != report.OK {
-		serves = key
+	return out.String(), err
+}
+
+// TestTranscriptsForTeamCity are what builds of TeamCity print of a release that
+// goes well and of the next, which is rolled back.
+func TestTranscriptsForTeamCity(t *testing.T) {
+	t.Parallel()
+	w, _ := up(t)
+	for _, c := range []struct {
+		name string
+		code int
+	}{{"good", report.OK}, {"failing", report.RolledBack}} {
+		w.page(t, "Hello World, again: "+c.name)
+		if c.code != report.OK {
+			_, err := w.l.Break("machine", "stack=web-production", "broken=true", "times=forever")
+			require.NoError(t, err)
+		}
+		text, err := w.print(t, teamcity.Stream{Suite: "release"})
+		require.Equal(t, c.code, report.Code(err), text)
+		messages, err := teamcitytest.Read(text)
+		require.NoError(t, err)
+		tests := map[string]bool{}
+		var kept strings.Builder
+		step := ""
+		for _, m := range messages {
+			switch m.Name {
+			case "testStarted":
+				assert.False(t, tests[m.Values["name"]], "%s is told twice", m.Values["name"])
+				tests[m.Values["name"]] = true
+			case "blockOpened":
+				step = m.Values["name"]
+			case "progressMessage":
+				if m.Values[""] != "release: "+step {
+					continue // what is awaited depends on the moment
+				}
+			}
+			kept.WriteString(m.Text + "\n")
+		}
+		for _, want := range []string{"make the same update fail and let CloudFormation roll it back", "baseline: page at address 1", "update: Route 53 answers the domain"} {
+			assert.Contains(t, tests, "release: "+want)
+		}
+		golden(t, "teamcity-"+c.name, masked(kept.String()))
 	}
-	// A target that drains still gets connections for a while, as on AWS.
-	assert.Eventually(t, func() bool { return w.get(t, "/version") == serves }, 20*time.Second, 20*time.Millisecond, "production serves what it should")
-	golden(t, strings.ReplaceAll(c.name, " ", "-"), masked(out.String()))
-	require.NoError(t, w.l.Mend(""))
-	return next
 }
 
 func golden(t *testing.T, name, text string) {
@@ -149,6 +200,8 @@ var masks = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`(?m)^\d\d:\d\d `), ""},
+	{regexp.MustCompile(`(text=')\d\d:\d\d `), "$1"},
+	{regexp.MustCompile(`(chain\.(seconds|requests|p95-seconds|gap-seconds)\.[^ ]* value|duration)='[0-9.]+'`), "$1='…'"},
 	{regexp.MustCompile(`\b\d+/\d+ `), ""},
 	{regexp.MustCompile(`step \d+/\d+,`), "step"},
 	{regexp.MustCompile(`\b(i|ami)-[0-9a-f]{8,}\b`), "$1-…"},
