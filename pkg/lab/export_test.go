@@ -5,12 +5,13 @@ import (
 	"net/http"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/network"
 )
 
 // Tables are the action tables of all services, by credential scope.
 func Tables() map[string][]core.Action {
 	out := map[string][]core.Action{}
-	list, _ := services(nil)
+	list, _ := services(network.New(), nil)
 	for _, s := range list {
 		out[s.Name()] = s.Actions()
 	}

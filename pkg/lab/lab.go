@@ -162,7 +162,7 @@ func New(o Options) (*Lab, error) {
 	if o.Dir == "" {
 		save, sync, archive = nil, nil, nil // else the world would be written out after every change, for nobody
 	}
-	list, all := services(l.net)
+	list, all := services(l.net, l.Endpoint)
 	if l.services, err = index(list); err != nil {
 		_ = l.store.close()
 		return nil, err

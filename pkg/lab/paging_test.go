@@ -428,9 +428,10 @@ func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 
 		"logs.DescribeLogGroups": following("LogGroups", cloudwatchlogs.NewDescribeLogGroupsPaginator(logs, nil)),
 
-		"monitoring.DescribeAlarms": following("MetricAlarms", cloudwatch.NewDescribeAlarmsPaginator(alarms, nil)),
-		"monitoring.GetMetricData":  points(cloudwatch.NewGetMetricDataPaginator(alarms, lastHour())),
-		"monitoring.ListDashboards": following("DashboardEntries", cloudwatch.NewListDashboardsPaginator(alarms, nil)),
+		"monitoring.DescribeAlarms":       following("MetricAlarms", cloudwatch.NewDescribeAlarmsPaginator(alarms, nil)),
+		"monitoring.DescribeAlarmHistory": following("AlarmHistoryItems", cloudwatch.NewDescribeAlarmHistoryPaginator(alarms, nil)),
+		"monitoring.GetMetricData":        points(cloudwatch.NewGetMetricDataPaginator(alarms, lastHour())),
+		"monitoring.ListDashboards":       following("DashboardEntries", cloudwatch.NewListDashboardsPaginator(alarms, nil)),
 
 		"route53.ListHostedZones":        following("HostedZones", route53.NewListHostedZonesPaginator(zones, nil)),
 		"route53.ListHostedZonesByName":  zonesByName(zones),

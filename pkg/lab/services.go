@@ -31,7 +31,7 @@ type answering interface {
 
 // services are all services in the order of their steps: what stands below
 // another one steps before it.
-func services(n *network.Network) ([]answering, []core.Service) {
+func services(n *network.Network, endpoint func() string) ([]answering, []core.Service) {
 	list := []answering{
 		ec2.Service{},
 		rds.Service{},
@@ -39,7 +39,7 @@ func services(n *network.Network) ([]answering, []core.Service) {
 		autoscaling.Service{},
 		cloudwatch.Service{},
 		route53.Service{},
-		sns.Service{},
+		sns.Service{Dial: n.Dial, Endpoint: endpoint},
 		logs.Service{},
 		iam.Service{},
 		ssm.Service{},

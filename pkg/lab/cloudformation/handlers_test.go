@@ -41,7 +41,7 @@ func (w *world) snapshot() map[string]any {
 	var m map[string]any
 	require.NoError(w.t, json.Unmarshal(b, &m))
 	r := m["Regions"].(map[string]any)[region].(map[string]any)
-	for _, k := range []string{"Stacks", "ChangeSets", "Instances", "Volumes", "Metrics", "LaunchTemplates"} {
+	for _, k := range []string{"Stacks", "ChangeSets", "Instances", "Volumes", "Metrics", "MeasureAt", "LaunchTemplates"} {
 		delete(r, k)
 	}
 	for _, g := range r["Groups"].(map[string]any) {
@@ -127,7 +127,7 @@ func plain(v any) any {
 		if _, rule := x["Protocol"]; rule && x["CIDR"] != nil {
 			delete(x, "ID")
 		}
-		for _, k := range []string{"StateSet", "Updated", "Modified", "Version", "Former", "Points", "Current", "PeriodEnd"} {
+		for _, k := range []string{"StateSet", "Updated", "Modified", "Version", "Former", "Points", "Current", "PeriodEnd", "History"} {
 			delete(x, k)
 		}
 		for _, y := range x {

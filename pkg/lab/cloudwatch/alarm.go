@@ -2,6 +2,7 @@ package cloudwatch
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -40,25 +41,28 @@ func decode(m map[string]any, out any) {
 // PutMetricAlarm makes a metric alarm, or replaces its definition: the state
 // then stays until the next evaluation.
 func PutMetricAlarm(tx *core.Tx, in *PutMetricAlarmInput) (*PutMetricAlarmOutput, error) {
-	if len(in.Metrics) > 0 {
-		if len(in.Metrics) != 1 || in.Metrics[0].MetricStat == nil || in.MetricName != "" {
-			return nil, invalid("The lab evaluates alarms of one metric, no metric math")
-		}
-		s := in.Metrics[0].MetricStat
-		in.MetricName, in.Namespace, in.Dimensions = s.Metric.MetricName, s.Metric.Namespace, s.Metric.Dimensions
-		in.Period, in.Statistic, in.Unit, in.Metrics = s.Period, s.Stat, s.Unit, nil
-	}
+	math := len(in.Metrics) > 0
 	period := number(in.Period, 0)
+	if math {
+		if in.MetricName != "" || in.Namespace != "" || in.Statistic != "" || in.Period != nil || len(in.Dimensions) > 0 {
+			return nil, invalid("Metrics must not be used together with MetricName, Namespace, Statistic, Period or Dimensions")
+		}
+		f, err := formulaOf(in.Metrics)
+		if err != nil {
+			return nil, invalid("Metrics: %s", err)
+		}
+		period = f.period
+	}
 	n := number(in.EvaluationPeriods, 0)
 	m := number(in.DatapointsToAlarm, n)
 	switch {
 	case in.AlarmName == "" || len(in.AlarmName) > 255:
 		return nil, invalid("The alarm name must have 1 to 255 characters")
-	case in.MetricName == "" || in.Namespace == "":
+	case !math && (in.MetricName == "" || in.Namespace == ""):
 		return nil, invalid("MetricName and Namespace are required")
 	case in.ExtendedStatistic != "":
 		return nil, invalid("The lab has no percentiles: ExtendedStatistic '%s'", in.ExtendedStatistic)
-	case !slices.Contains(statistics, in.Statistic):
+	case !math && !slices.Contains(statistics, in.Statistic):
 		return nil, invalid("Value '%s' at 'statistic' failed to satisfy constraint: Member must satisfy enum value set: %v", in.Statistic, statistics)
 	case !slices.Contains(comparisons, in.ComparisonOperator):
 		return nil, invalid("Value '%s' at 'comparisonOperator' failed to satisfy constraint: Member must satisfy enum value set: %v", in.ComparisonOperator, comparisons)
@@ -96,6 +100,9 @@ func PutCompositeAlarm(tx *core.Tx, in *PutCompositeAlarmInput) (*PutCompositeAl
 			return nil, invalid("AlarmRule: alarm '%s' must not depend on itself", name)
 		}
 	}
+	if err := checkSuppressor(tx, in); err != nil {
+		return nil, err
+	}
 	return &PutCompositeAlarmOutput{}, put(tx, in.AlarmName, true, config(in), in.Tags)
 }
 
@@ -113,10 +120,13 @@ func put(tx *core.Tx, name string, composite bool, definition map[string]any, ta
 			a.Tags[t.Key] = t.Value
 		}
 		tx.Region.Alarms[name] = a
+		remember(tx, a, "ConfigurationUpdate", fmt.Sprintf("Alarm %q created", name), "")
+	} else {
+		remember(tx, a, "ConfigurationUpdate", fmt.Sprintf("Alarm %q updated", name), "")
 	}
 	delete(definition, "Tags")
 	a.Config, a.Updated = definition, tx.Now
-	a.Points, a.Current, a.PeriodEnd = nil, state.Point{}, time.Time{}
+	a.Points, a.Current, a.Parts, a.PeriodEnd = nil, state.Point{}, nil, time.Time{}
 	tx.Changed()
 	return nil
 }
@@ -152,6 +162,9 @@ func DescribeAlarms(tx *core.Tx, in *DescribeAlarmsInput) (*DescribeAlarmsOutput
 			decode(a.Config, &c)
 			c.AlarmArn, c.AlarmConfigurationUpdatedTimestamp = a.ARN, a.Updated
 			c.StateValue, c.StateReason, c.StateUpdatedTimestamp, c.StateTransitionedTimestamp = a.State, a.Reason, a.StateSet, a.StateSet
+			if c.ActionsSuppressedBy = a.Held; a.Held != "" {
+				c.ActionsSuppressedReason = "Actions suppressed by " + a.Held
+			}
 			out.CompositeAlarms = append(out.CompositeAlarms, c)
 			continue
 		}

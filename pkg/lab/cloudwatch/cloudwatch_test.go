@@ -220,3 +220,141 @@ func TestAlarmsAndDashboardsByRealClient(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, none.Metrics)
 }
+
+// told are the subjects of what a topic was told.
+func told(w *labtest.World) (subjects []string) {
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
+		for _, m := range tx.Region.Topics["arn:aws:sns:eu-west-1:111111111111:alarms"].Messages {
+			subjects = append(subjects, m.Subject)
+		}
+	})
+	return subjects
+}
+
+func TestASuppressorHoldsActionsBack(t *testing.T) {
+	w := labtest.New(t)
+	set := func(name, state string) {
+		w.Do(func(tx *core.Tx) {
+			labtest.Must(cloudwatch.SetAlarmState(tx, &cloudwatch.SetAlarmStateInput{AlarmName: name, StateValue: state, StateReason: "test"}))
+		})
+	}
+	page := &cloudwatch.PutCompositeAlarmInput{
+		AlarmName: "page", AlarmRule: "ALARM(broken)", ActionsSuppressor: "deploy", OKActions: []string{"arn:aws:sns:eu-west-1:111111111111:alarms"},
+		AlarmActions: []string{"arn:aws:sns:eu-west-1:111111111111:alarms"},
+	}
+	w.Do(func(tx *core.Tx) {
+		arn := "arn:aws:sns:eu-west-1:111111111111:alarms"
+		tx.Region.Topics[arn] = &state.Topic{ARN: arn}
+		for _, name := range []string{"broken", "deploy"} {
+			labtest.Must(cloudwatch.PutMetricAlarm(tx, &cloudwatch.PutMetricAlarmInput{
+				AlarmName: name, Namespace: "Own", MetricName: name, Statistic: "Maximum", Period: new(int64(60)), EvaluationPeriods: new(int64(1)),
+				Threshold: new(float64), ComparisonOperator: "GreaterThanThreshold", TreatMissingData: "ignore",
+			}))
+		}
+		for _, bad := range []func(){
+			func() {}, // no periods
+			func() { page.ActionsSuppressorWaitPeriod = new(int64(60)) },
+			func() { page.ActionsSuppressorExtensionPeriod, page.ActionsSuppressor = new(int64(120)), "nope" },
+			func() { page.ActionsSuppressor = "page" },
+		} {
+			bad()
+			_, err := cloudwatch.PutCompositeAlarm(tx, page)
+			require.Error(t, err)
+		}
+		page.ActionsSuppressor = "deploy"
+		labtest.Must(cloudwatch.PutCompositeAlarm(tx, page))
+	})
+	set("broken", "ALARM")
+	assert.Equal(t, "ALARM", value(w, "page"))
+	assert.Empty(t, told(w), "the suppressor may still come")
+	set("deploy", "ALARM")
+	w.Run(5 * time.Minute)
+	assert.Empty(t, told(w))
+	var c cloudwatch.CompositeAlarm
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
+		c = labtest.Must(cloudwatch.DescribeAlarms(tx, &cloudwatch.DescribeAlarmsInput{AlarmTypes: []string{"CompositeAlarm"}})).CompositeAlarms[0]
+	})
+	assert.Equal(t, []string{"Alarm", "deploy"}, []string{c.ActionsSuppressedBy, c.ActionsSuppressor})
+	set("deploy", "OK")
+	w.Run(time.Minute)
+	assert.Empty(t, told(w), "the extension period")
+	w.Run(70 * time.Second)
+	assert.Equal(t, []string{`ALARM: "page" in eu-west-1`}, told(w), "what still holds is told")
+
+	set("deploy", "ALARM")
+	set("broken", "OK")
+	set("broken", "ALARM")
+	set("deploy", "OK")
+	w.Run(5 * time.Minute)
+	assert.Len(t, told(w), 1, "what came and went while it was held back is not told")
+	set("broken", "OK")
+	w.Run(70 * time.Second)
+	assert.Equal(t, []string{`ALARM: "page" in eu-west-1`, `OK: "page" in eu-west-1`}, told(w), "no suppressor came within the wait period")
+}
+
+func TestMetricMath(t *testing.T) {
+	w := labtest.New(t)
+	w.MakeTemplate()
+	w.Group(2, 2, 4)
+	stat := func(id, name string) cloudwatch.MetricDataQuery {
+		return cloudwatch.MetricDataQuery{Id: id, ReturnData: new(bool), MetricStat: &cloudwatch.MetricStat{
+			Stat: "Maximum", Period: new(int64(60)),
+			Metric: cloudwatch.Metric{Namespace: "AWS/AutoScaling", MetricName: name, Dimensions: []cloudwatch.Dimension{{Name: "AutoScalingGroupName", Value: "site"}}},
+		}}
+	}
+	in := &cloudwatch.PutMetricAlarmInput{
+		AlarmName: "short", ComparisonOperator: "GreaterThanThreshold", Threshold: new(float64), EvaluationPeriods: new(int64(2)), TreatMissingData: "breaching",
+		Metrics: []cloudwatch.MetricDataQuery{stat("wanted", "GroupDesiredCapacity"), stat("there", "GroupInServiceInstances"), {Id: "short", Expression: "wanted - FILL(there, 0)"}},
+	}
+	w.Do(func(tx *core.Tx) {
+		tx.Region.Groups["site"].Metrics = []string{"GroupInServiceInstances", "GroupDesiredCapacity"}
+		for _, bad := range []string{"", "wanted -", "(wanted", "wanted - nobody", "SEARCH('x')", "wanted there", "FILL(wanted, there)"} {
+			broken := *in
+			broken.Metrics = append(in.Metrics[:2:2], cloudwatch.MetricDataQuery{Id: "short", Expression: bad})
+			_, err := cloudwatch.PutMetricAlarm(tx, &broken)
+			require.Error(t, err, bad)
+		}
+		labtest.Must(cloudwatch.PutMetricAlarm(tx, in))
+	})
+	w.Run(70 * time.Second)
+	assert.Equal(t, "OK", value(w, "short"))
+	w.Do(func(tx *core.Tx) {
+		tx.Region.Groups["site"].Desired = 3
+		tx.Region.Groups["site"].Suspended = map[string]string{"Launch": "test"}
+	})
+	w.Run(130 * time.Second)
+	assert.Equal(t, "ALARM", value(w, "short"))
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
+		m := labtest.Must(cloudwatch.DescribeAlarms(tx, &cloudwatch.DescribeAlarmsInput{})).MetricAlarms[0]
+		assert.Len(t, m.Metrics, 3)
+		assert.Nil(t, m.Period)
+	})
+}
+
+func TestABusyMachineIsSeen(t *testing.T) {
+	w := labtest.New(t)
+	w.MakeTemplate()
+	w.Group(2, 2, 4)
+	threshold := 80.0
+	w.Do(func(tx *core.Tx) {
+		labtest.Must(cloudwatch.PutMetricAlarm(tx, &cloudwatch.PutMetricAlarmInput{
+			AlarmName: "busy", Namespace: "AWS/EC2", MetricName: "CPUUtilization", Statistic: "Average", Period: new(int64(60)), EvaluationPeriods: new(int64(2)),
+			Threshold: &threshold, ComparisonOperator: "GreaterThanThreshold", Dimensions: []cloudwatch.Dimension{{Name: "AutoScalingGroupName", Value: "site"}},
+		}))
+	})
+	w.Run(4 * time.Minute)
+	assert.Equal(t, "OK", value(w, "busy"))
+	var ids []string
+	w.Core.View(labtest.Region, func(tx *core.Tx) {
+		for id := range tx.Region.Instances {
+			ids = append(ids, id)
+		}
+	})
+	require.Len(t, ids, 2)
+	require.NoError(t, w.Machine.Edit(ids[0], func(d *memory.Image) { d.Busy = 100 }))
+	w.Run(4 * time.Minute)
+	assert.Equal(t, "OK", value(w, "busy"), "50 on the average")
+	require.NoError(t, w.Machine.Edit(ids[1], func(d *memory.Image) { d.Busy = 90 }))
+	w.Run(4 * time.Minute)
+	assert.Equal(t, "ALARM", value(w, "busy"))
+}

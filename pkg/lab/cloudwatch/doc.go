@@ -3,9 +3,11 @@
 //
 // A metric alarm looks at its metric in each period (divided by the lab's
 // factor) and then decides as AWS does, M out of N with the missing ones treated
-// as asked. The lab has HealthyHostCount and UnHealthyHostCount of AWS/NetworkELB,
-// the group metrics of AWS/AutoScaling, the status checks of AWS/EC2 and what was
-// put by hand; every other metric has no data.
+// as asked; an expression of metrics has + - * / and FILL. The lab has
+// HealthyHostCount and UnHealthyHostCount of AWS/NetworkELB, NewFlowCount and
+// ActiveFlowCount of what really goes through its balancers, the group metrics of
+// AWS/AutoScaling, of AWS/EC2 the status checks and CPUUtilization as its machines
+// tell it each minute, and what was put by hand; every other metric has no data.
 package cloudwatch
 
 import (
@@ -28,6 +30,7 @@ func (Service) Actions() []core.Action {
 		core.Act("PutMetricAlarm", PutMetricAlarm),
 		core.Act("PutCompositeAlarm", PutCompositeAlarm),
 		core.Act("DescribeAlarms", DescribeAlarms),
+		core.Act("DescribeAlarmHistory", DescribeAlarmHistory),
 		core.Act("DeleteAlarms", DeleteAlarms),
 		core.Act("SetAlarmState", SetAlarmState),
 		core.Act("PutDashboard", PutDashboard),

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
-	"github.com/build-deploy-chain/chain/pkg/lab/sns"
 	"github.com/build-deploy-chain/chain/pkg/lab/state"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
@@ -22,6 +21,7 @@ func pageOf(tx *core.Tx, found []*state.Alarm, in *DescribeAlarmsInput) ([]*stat
 
 // Step samples the metrics of alarms, ends their periods and decides.
 func (Service) Step(tx *core.Tx) {
+	processors(tx)
 	for _, name := range sortedKeys(tx.Region.Alarms) {
 		if a := tx.Region.Alarms[name]; !a.Composite {
 			watch(tx, a)
@@ -47,6 +47,7 @@ func (Service) Step(tx *core.Tx) {
 			want = alarm
 		}
 		turn(tx, a, want, "Alarm rule is evaluated to "+want+": "+text, "")
+		tell(tx, a)
 	}
 }
 
@@ -55,16 +56,19 @@ func watch(tx *core.Tx, a *state.Alarm) {
 	if a.PeriodEnd.IsZero() {
 		start(tx, a)
 	}
-	// Every change of the world comes by here, so the definition is not decoded each time.
-	namespace, name, dimensions := metricOf(a.Config)
-	if v, has := measure(tx, namespace, name, dimensions); has {
-		sample(&a.Current, v)
+	if a.Parts != nil {
+		calculate(tx, a)
+	} else {
+		// Every change of the world comes by here, so the definition is not decoded each time.
+		namespace, name, dimensions := metricOf(a.Config)
+		if v, has := measure(tx, namespace, name, dimensions); has {
+			sample(&a.Current, v)
+		} else if tx.Due(a.PeriodEnd) && a.Current.Samples == 0 {
+			a.Current = custom(tx, namespace, name, dimensions, a.Current.Start, a.PeriodEnd)
+		}
 	}
 	if !tx.Due(a.PeriodEnd) {
 		return
-	}
-	if a.Current.Samples == 0 {
-		a.Current = custom(tx, namespace, name, dimensions, a.Current.Start, a.PeriodEnd)
 	}
 	var m MetricAlarm
 	decode(a.Config, &m)
@@ -77,6 +81,31 @@ func watch(tx *core.Tx, a *state.Alarm) {
 		turn(tx, a, value, reason, "")
 	}
 	start(tx, a)
+}
+
+// calculate samples the metrics of an expression and, at the end of the period,
+// takes its value.
+func calculate(tx *core.Tx, a *state.Alarm) {
+	var m MetricAlarm
+	decode(a.Config, &m)
+	f, err := formulaOf(m.Metrics)
+	if err != nil {
+		return // PutMetricAlarm has refused it
+	}
+	for id, s := range f.stats {
+		p, dimensions := a.Parts[id], toMap(s.Metric.Dimensions)
+		if v, has := measure(tx, s.Metric.Namespace, s.Metric.MetricName, dimensions); has {
+			sample(&p, v)
+		} else if tx.Due(a.PeriodEnd) && p.Samples == 0 {
+			p = custom(tx, s.Metric.Namespace, s.Metric.MetricName, dimensions, a.Current.Start, a.PeriodEnd)
+		}
+		a.Parts[id] = p
+	}
+	if tx.Due(a.PeriodEnd) {
+		from := a.Current.Start
+		a.Current = f.point(a.Parts)
+		a.Current.Start = from
+	}
 }
 
 // metricOf is the metric that a definition names.
@@ -96,6 +125,14 @@ func metricOf(definition map[string]any) (namespace, name string, dimensions map
 // start begins a period.
 func start(tx *core.Tx, a *state.Alarm) {
 	period, _ := a.Config["Period"].(float64)
+	a.Parts = nil
+	if queries, math := a.Config["Metrics"].([]any); math && len(queries) > 0 {
+		var m MetricAlarm
+		decode(a.Config, &m)
+		if f, err := formulaOf(m.Metrics); err == nil {
+			period, a.Parts = float64(f.period), map[string]state.Point{}
+		}
+	}
 	length := max(tx.Scale(time.Duration(period)*time.Second), 10*time.Millisecond)
 	a.Current = state.Point{Start: tx.Now}
 	a.PeriodEnd = tx.Now.Add(length)
@@ -194,30 +231,4 @@ func actions(a *state.Alarm, value string) []string {
 		return m.AlarmActions
 	}
 	return m.InsufficientDataActions
-}
-
-// turn sets an alarm's state; a state that is new is told to the topics named.
-func turn(tx *core.Tx, a *state.Alarm, value, reason, data string) {
-	if a.State == value {
-		return
-	}
-	old := a.State
-	a.State, a.Reason, a.Data, a.StateSet = value, reason, data, tx.Now
-	tx.Changed()
-	if enabled, given := a.Config["ActionsEnabled"].(bool); given && !enabled {
-		return
-	}
-	for _, arn := range actions(a, value) {
-		if tx.Region.Topics[arn] == nil {
-			continue
-		}
-		_, err := sns.Publish(tx, &sns.PublishInput{
-			TopicArn: arn, Subject: fmt.Sprintf("%s: %q in %s", value, a.Name, tx.Region.Name),
-			Message: fmt.Sprintf(`{"AlarmName":%q,"NewStateValue":%q,"OldStateValue":%q,"NewStateReason":%q,"StateChangeTime":%q}`,
-				a.Name, value, old, reason, tx.Now.UTC().Format("2006-01-02T15:04:05.000-0700")),
-		})
-		if err != nil {
-			tx.Log().Warn("tell an alarm", "alarm", a.Name, "topic", arn, "error", err)
-		}
-	}
 }

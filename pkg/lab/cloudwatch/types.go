@@ -46,7 +46,12 @@ type PutCompositeAlarmInput struct {
 	AlarmActions            []string
 	InsufficientDataActions []string
 	AlarmRule               string
-	Tags                    []Tag
+	// ActionsSuppressor is an alarm, by name or ARN: while it is in ALARM no action is
+	// taken. With it both periods are needed, in seconds.
+	ActionsSuppressor                string
+	ActionsSuppressorWaitPeriod      *int64
+	ActionsSuppressorExtensionPeriod *int64
+	Tags                             []Tag
 }
 
 // PutCompositeAlarmOutput is empty.
@@ -117,6 +122,39 @@ type CompositeAlarm struct {
 	StateReason                        string
 	StateUpdatedTimestamp              time.Time
 	StateTransitionedTimestamp         time.Time
+	ActionsSuppressor                  string
+	ActionsSuppressorWaitPeriod        *int64
+	ActionsSuppressorExtensionPeriod   *int64
+	ActionsSuppressedBy                string // "WaitPeriod", "ExtensionPeriod", "Alarm"; "" if nothing is held back
+	ActionsSuppressedReason            string
+}
+
+// DescribeAlarmHistoryInput selects what became of alarms.
+type DescribeAlarmHistoryInput struct {
+	AlarmName       string
+	AlarmTypes      []string // without them, metric alarms
+	HistoryItemType string   // "ConfigurationUpdate", "StateUpdate", "Action"
+	StartDate       *time.Time
+	EndDate         *time.Time
+	MaxRecords      *int64
+	NextToken       string
+	ScanBy          string // "TimestampAscending"; else the newest first
+}
+
+// DescribeAlarmHistoryOutput is one page.
+type DescribeAlarmHistoryOutput struct {
+	AlarmHistoryItems []AlarmHistoryItem
+	NextToken         string
+}
+
+// AlarmHistoryItem is one thing that became of an alarm.
+type AlarmHistoryItem struct {
+	AlarmName       string
+	AlarmType       string
+	Timestamp       time.Time
+	HistoryItemType string
+	HistorySummary  string
+	HistoryData     string
 }
 
 // DeleteAlarmsInput names alarms; unknown names are refused.

@@ -617,3 +617,34 @@ func TestDescribeThePlace(t *testing.T) {
 	_, err = c.RunInstances(ctx, &ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1), KernelId: aws.String("aki-1")})
 	assert.Equal(t, "UnknownParameter", code(err), "nothing is silently ignored")
 }
+
+func TestADiagnosticInterrupt(t *testing.T) {
+	l := lab.Start(t, func(o *lab.Options) { o.Factor = 200 })
+	c := client(l, region)
+	id := *run(t, c, l.BaseImage(region)).InstanceId
+	await(t, c, id, types.InstanceStateNameRunning)
+	interrupt := func() error {
+		_, err := c.SendDiagnosticInterrupt(context.Background(), &ec2.SendDiagnosticInterruptInput{InstanceId: &id})
+		return err
+	}
+	status := func(want types.SummaryStatus) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			s, err := c.DescribeInstanceStatus(context.Background(), &ec2.DescribeInstanceStatusInput{InstanceIds: []string{id}})
+			require.NoError(t, err)
+			return len(s.InstanceStatuses) == 1 && s.InstanceStatuses[0].InstanceStatus.Status == want
+		}, 30*time.Second, 10*time.Millisecond)
+	}
+	require.NoError(t, interrupt())
+	status(types.SummaryStatusImpaired)
+	assert.Equal(t, types.InstanceStateNameRunning, await(t, c, id, types.InstanceStateNameRunning).State.Name, "it hangs, and runs")
+	_, err := l.Memory().Dial(context.Background(), id, 22)
+	require.Error(t, err)
+	_, err = c.RebootInstances(context.Background(), &ec2.RebootInstancesInput{InstanceIds: []string{id}})
+	require.NoError(t, err)
+	status(types.SummaryStatusOk)
+	_, err = c.StopInstances(context.Background(), &ec2.StopInstancesInput{InstanceIds: []string{id}})
+	require.NoError(t, err)
+	await(t, c, id, types.InstanceStateNameStopped)
+	assert.Equal(t, "IncorrectInstanceState", code(interrupt()))
+}

@@ -67,6 +67,10 @@ func stepInstance(tx *core.Tx, i *state.Instance) {
 		if i.Reboot {
 			reboot(tx, i)
 		}
+		if !i.HungAt.IsZero() && !i.Reboot {
+			hang(tx, i)
+			return
+		}
 		if i.InstanceStatus != "initializing" {
 			return
 		}
@@ -176,7 +180,10 @@ func reboot(tx *core.Tx, i *state.Instance) {
 			if i == nil || i.State != "running" {
 				return
 			}
-			i.Reboot = false
+			i.Reboot, i.Halted = false, false
+			if !i.HungAt.IsZero() {
+				i.HungAt, i.InstanceStatus, i.ChecksAt = time.Time{}, "initializing", time.Time{}
+			}
 			if err != nil {
 				tx.Log().Error("restart of a machine failed", "instance", id, "error", err)
 				died(tx, i)
@@ -250,7 +257,7 @@ func Died(tx *core.Tx, id string) {
 		if i != nil && i.State == "pending" {
 			i.Died = true
 		}
-		if i != nil && i.State == "running" && !i.Reboot {
+		if i != nil && i.State == "running" && !i.Reboot && i.HungAt.IsZero() {
 			tx.Log().Info("machine stopped by itself", "instance", id, "then", i.ShutdownBehavior)
 			died(r, i)
 			tx.Changed()
@@ -269,7 +276,7 @@ func Resume(tx *core.Tx, machines []runtime.Status) {
 	for name := range tx.World.Regions {
 		for id, i := range tx.In(name).Region.Instances {
 			known[id] = i.State != "terminated"
-			if i.State == "running" && !up[id] {
+			if i.State == "running" && !up[id] && i.HungAt.IsZero() {
 				tx.Log().Info("machine is booted again", "instance", id)
 				i.Reboot = true
 			}

@@ -103,6 +103,7 @@ func (Service) Actions() []core.Action {
 		act("RevokeSecurityGroupEgress", RevokeSecurityGroupEgress).Lacks("GroupName", "TagSpecifications"),
 		act("RevokeSecurityGroupIngress", RevokeSecurityGroupIngress).Lacks("TagSpecifications"),
 		act("RunInstances", RunInstances),
+		act("SendDiagnosticInterrupt", SendDiagnosticInterrupt),
 		act("StartInstances", StartInstances).Lacks("Force", "Hibernate", "SkipOsShutdown"),
 		act("StopInstances", StopInstances).Lacks("AdditionalInfo"),
 		act("TerminateInstances", TerminateInstances).Lacks("Hibernate", "AdditionalInfo"),

@@ -42,12 +42,16 @@ type Network struct {
 	core *core.Core
 	keys *keys
 
-	mu   sync.Mutex
-	open map[*link]bool
+	mu    sync.Mutex
+	open  map[*link]bool
+	flows map[string]*tally // of the minute under way, by listener
+	due   map[string]time.Time
 }
 
 // New makes a network; Use gives it the world.
-func New() *Network { return &Network{keys: newKeys(), open: map[*link]bool{}} }
+func New() *Network {
+	return &Network{keys: newKeys(), open: map[*link]bool{}, flows: map[string]*tally{}, due: map[string]time.Time{}}
+}
 
 // Use tells whose world it connects to. It MUST be called before Dial and Serve.
 func (n *Network) Use(c *core.Core) { n.core = c }
@@ -67,6 +71,7 @@ type link struct {
 func (n *Network) Step(tx *core.Tx) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.measure(tx)
 	for l := range n.open {
 		if l.path.region != tx.Region.Name {
 			continue
@@ -147,6 +152,7 @@ func (n *Network) track(conn net.Conn, p path, since time.Time) net.Conn {
 	l.last.Store(since.UnixNano())
 	n.mu.Lock()
 	n.open[l] = true
+	n.count(p)
 	n.mu.Unlock()
 	return &tracked{Conn: conn, used: func() { l.last.Store(n.core.Now().UnixNano()) }, forget: func() {
 		n.mu.Lock()

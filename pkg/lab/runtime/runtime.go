@@ -111,6 +111,9 @@ type Runtime interface {
 	List(ctx context.Context) ([]Status, error)
 	// Dial connects to a TCP port inside the machine. ErrNoMachine if it is not running.
 	Dial(ctx context.Context, id string, port int) (net.Conn, error)
+	// Processor is how busy the machine's processors were since it was last asked,
+	// in percent. known is false at the first time, and for one that does not run.
+	Processor(ctx context.Context, id string) (percent float64, known bool, err error)
 	// Console is the newest boot and system log text of the machine, at most 64 KiB.
 	Console(ctx context.Context, id string) (string, error)
 	// Events reports a machine that stopped without Stop or Remove (it died or

@@ -1,7 +1,9 @@
 package sns
 
 import (
+	"context"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,14 +24,16 @@ var settable = []string{
 	"DataProtectionPolicy",
 }
 
-// Service is the SNS API.
-type Service struct{}
+// Service is the SNS API and its deliveries.
+type Service struct {
+	// Dial connects to endpoints on the lab's internet; nil: directly.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Endpoint is the URL of the lab's API, for the links in messages; nil: none.
+	Endpoint func() string
+}
 
 // Name is the credential scope.
 func (Service) Name() string { return "sns" }
-
-// Step has nothing under way.
-func (Service) Step(*core.Tx) {}
 
 // Actions are the API's rows.
 func (Service) Actions() []core.Action {
@@ -44,6 +48,8 @@ func (Service) Actions() []core.Action {
 		core.Act("ListSubscriptions", ListSubscriptions),
 		core.Act("ListSubscriptionsByTopic", ListSubscriptionsByTopic),
 		core.Act("GetSubscriptionAttributes", GetSubscriptionAttributes),
+		core.Act("ConfirmSubscription", ConfirmSubscription),
+		core.Act("SetSubscriptionAttributes", SetSubscriptionAttributes),
 		core.Act("Publish", Publish),
 		core.Act("TagResource", TagResource),
 		core.Act("UntagResource", UntagResource),
@@ -174,13 +180,20 @@ func Subscribe(tx *core.Tx, in *SubscribeInput) (*SubscribeOutput, error) {
 	case in.Endpoint == "":
 		return nil, wire.Errorf("InvalidParameter", "Invalid parameter: Endpoint")
 	}
+	if err := checkEndpoint(in.Protocol, in.Endpoint); err != nil {
+		return nil, err
+	}
 	i := slices.IndexFunc(t.Subscriptions, func(s *state.Subscription) bool { return s.Protocol == in.Protocol && s.Endpoint == in.Endpoint })
 	if i < 0 {
 		i = len(t.Subscriptions)
-		t.Subscriptions = append(t.Subscriptions, &state.Subscription{ARN: t.ARN + ":" + core.UUID(), Protocol: in.Protocol, Endpoint: in.Endpoint, Confirmed: confirmed})
+		t.Subscriptions = append(t.Subscriptions, &state.Subscription{ARN: t.ARN + ":" + core.UUID(), Protocol: in.Protocol, Endpoint: in.Endpoint, Confirmed: confirmed, Attributes: in.Attributes})
 		tx.Changed()
 	}
 	s := t.Subscriptions[i]
+	if !s.Confirmed {
+		s.Token = core.Hex(64)
+		queue(s, state.Message{Type: confirmation, ID: core.UUID(), At: tx.Now, Text: "You have chosen to subscribe to the topic " + t.ARN + ".\nTo confirm the subscription, visit the SubscribeURL included in this message."})
+	}
 	if !s.Confirmed && (in.ReturnSubscriptionArn == nil || !*in.ReturnSubscriptionArn) {
 		return &SubscribeOutput{SubscriptionArn: "pending confirmation"}, nil
 	}
@@ -262,11 +275,19 @@ func GetSubscriptionAttributes(tx *core.Tx, in *GetSubscriptionAttributesInput) 
 	}
 	return &GetSubscriptionAttributesOutput{Attributes: map[string]string{
 		"SubscriptionArn": s.ARN, "TopicArn": t.ARN, "Owner": tx.World.Account, "Protocol": s.Protocol, "Endpoint": s.Endpoint,
-		"PendingConfirmation": strconv.FormatBool(!s.Confirmed), "RawMessageDelivery": "false",
+		"PendingConfirmation": strconv.FormatBool(!s.Confirmed), "RawMessageDelivery": strconv.FormatBool(s.Attributes["RawMessageDelivery"] == "true"),
 	}}, nil
 }
 
-// Publish records a message; the lab delivers it to nobody.
+// queue lets a message wait for its delivery, where there is one.
+func queue(s *state.Subscription, m state.Message) {
+	if s.Protocol == "http" || s.Protocol == "https" {
+		s.Queue = append(s.Queue, m)
+	}
+}
+
+// Publish records a message and delivers it to the confirmed subscriptions of
+// HTTP and HTTPS; other protocols lead out of the lab and get nothing.
 func Publish(tx *core.Tx, in *PublishInput) (*PublishOutput, error) {
 	arn := in.TopicArn
 	if arn == "" {
@@ -281,6 +302,11 @@ func Publish(tx *core.Tx, in *PublishInput) (*PublishOutput, error) {
 	}
 	m := state.Message{ID: core.UUID(), Subject: in.Subject, Text: in.Message, At: tx.Now}
 	t.Messages = append(t.Messages, m)
+	for _, s := range t.Subscriptions {
+		if s.Confirmed {
+			queue(s, m)
+		}
+	}
 	if over := len(t.Messages) - remembered; over > 0 {
 		t.Messages = slices.Delete(t.Messages, 0, over)
 	}

@@ -117,3 +117,15 @@ type ListTagsForResourceInput struct{ ResourceArn string }
 
 // ListTagsForResourceOutput holds its tags.
 type ListTagsForResourceOutput struct{ Tags []Tag }
+
+// ConfirmSubscriptionInput is a token that an endpoint was sent.
+type ConfirmSubscriptionInput struct{ TopicArn, Token, AuthenticateOnUnsubscribe string }
+
+// ConfirmSubscriptionOutput is the subscription's ARN.
+type ConfirmSubscriptionOutput struct{ SubscriptionArn string }
+
+// SetSubscriptionAttributesInput sets one attribute.
+type SetSubscriptionAttributesInput struct{ SubscriptionArn, AttributeName, AttributeValue string }
+
+// SetSubscriptionAttributesOutput is empty.
+type SetSubscriptionAttributesOutput struct{}

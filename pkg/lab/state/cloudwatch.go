@@ -16,6 +16,20 @@ type Alarm struct {
 	Points    []Point   // of ended periods, oldest first
 	Current   Point     // of the period under way
 	PeriodEnd time.Time // of the period under way; zero: none yet
+	// Parts are the metrics of an expression in the period under way, by id.
+	Parts   map[string]Point `json:",omitempty"`
+	History []AlarmEvent     `json:",omitempty"` // the newest last; older ones are forgotten
+	// Told is the state whose actions were carried out last; a composite alarm with a
+	// suppressor may be in another one and wait.
+	Told     string    `json:",omitempty"`
+	Held     string    `json:",omitempty"` // why it waits: "WaitPeriod", "Alarm", "ExtensionPeriod"
+	HeldTill time.Time // end of a wait or extension period
+}
+
+// AlarmEvent is what became of an alarm at a moment.
+type AlarmEvent struct {
+	At                  time.Time
+	Kind, Summary, Data string // Kind is a HistoryItemType
 }
 
 // Point is what was seen of a metric in one period. No sample, no data.
@@ -50,6 +64,7 @@ type Topic struct {
 // Message that was published to a topic.
 type Message struct {
 	ID, Subject, Text string
+	Type              string `json:",omitempty"` // "" is Notification
 	At                time.Time
 }
 
@@ -57,6 +72,11 @@ type Message struct {
 type Subscription struct {
 	ARN, Protocol, Endpoint string
 	Confirmed               bool
+	Token                   string            `json:",omitempty"` // that confirms it
+	Attributes              map[string]string `json:",omitempty"`
+	Queue                   []Message         `json:",omitempty"` // not delivered yet
+	Tries                   int               `json:",omitempty"` // of the first of them
+	TryAt                   time.Time         // the next one, after a failed one
 }
 
 // Parameter of the SSM parameter store.

@@ -94,6 +94,8 @@ type Instance struct {
 	EbsOptimized                 bool
 	Died                         bool      // the machine stopped by itself before its start was known to be over
 	RetryAt                      time.Time // when to try again what the runtime could not do
+	HungAt                       time.Time // when its kernel panicked
+	Halted                       bool      `json:",omitempty"` // and the machine was ended for it
 }
 
 // KeyPair is a public key (and never its private half).

@@ -139,6 +139,7 @@ type Region struct {
 	Alarms     map[string]*Alarm // by name
 	Dashboards map[string]*Dashboard
 	Metrics    map[string]*Metric // put by hand
+	MeasureAt  time.Time          // when the machines are measured next
 	Topics     map[string]*Topic  // by ARN
 	Parameters map[string]*Parameter
 	LogGroups  map[string]*LogGroup

@@ -75,6 +75,7 @@ type Runtime struct {
 	busy     map[string]*turn
 	up       map[string]netip.Addr // machines known to run
 	wanted   map[string]bool       // machines that we stop: their end is no event
+	used     map[string]usage      // of processors, when last asked
 	watchers map[chan string]bool
 }
 
@@ -121,7 +122,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r := &Runtime{
 		opts: o, api: api,
-		busy: map[string]*turn{}, up: map[string]netip.Addr{}, wanted: map[string]bool{}, watchers: map[chan string]bool{},
+		busy: map[string]*turn{}, up: map[string]netip.Addr{}, wanted: map[string]bool{}, used: map[string]usage{}, watchers: map[chan string]bool{},
 	}
 	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := r.open(ctx); err != nil {

@@ -369,6 +369,9 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if err := r.discard(ctx, id); err != nil {
 		return fmt.Errorf("remove %s: %w", id, err)
 	}
+	r.mu.Lock()
+	delete(r.used, id)
+	r.mu.Unlock()
 	return nil
 }
 

@@ -12,6 +12,8 @@ type Image struct {
 	Off    bool            // no web server is enabled: port 80 is refused
 	Broken bool            // every page answers 500
 	Slow   time.Duration   // each answer waits this long, by the runtime's clock
+	Busy   float64         // how busy the processors are, in percent
+	Tired  time.Duration   // Slow and Busy begin this long after a boot
 	// Data is what else is on the disk: what somebody put into a database, say.
 	Data map[string]string
 }

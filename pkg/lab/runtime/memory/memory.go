@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -235,6 +236,9 @@ func (r *Runtime) Start(ctx context.Context, s runtime.Spec) (runtime.Status, er
 		if m.Boots == 0 && r.opts.Boot != nil {
 			r.opts.Boot(m.Spec, &m.Disk)
 		}
+		if m.Boots == 0 && endless.Match(m.Spec.UserData) {
+			m.Disk.Busy = 100
+		}
 		m.Boots++
 		m.say(fmt.Sprintf("boot %d of %s from %s", m.Boots, s.ID, m.Spec.Image))
 		r.up(s.ID, m)
@@ -285,6 +289,9 @@ func (r *Runtime) serve(w http.ResponseWriter, req *http.Request, m *machine) {
 	r.mu.Lock()
 	disk, fault := m.Disk, m.Spec.Fault
 	page, ok := disk.Pages[req.URL.Path]
+	if r.opts.Clock.Now().Before(m.Started.Add(disk.Tired)) {
+		disk.Slow = 0
+	}
 	r.mu.Unlock()
 	// Not the request's context: that ends with the client's half of the connection,
 	// and who has said all still waits for the answer.
@@ -425,6 +432,30 @@ func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, erro
 		return web.banner("SSH-2.0-memory\r\n")
 	}
 	return web.dial()
+}
+
+// endless is the one thing of user data that a machine does: a shell's loop
+// without an end keeps its processors busy.
+var endless = regexp.MustCompile(`(?m)^#!/bin/(ba)?sh\n(.*\n)*.*while (:|true); do (:|true); done`)
+
+// Processor is what the machine's disk says.
+func (r *Runtime) Processor(ctx context.Context, id string) (percent float64, known bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.machines[id]
+	if m == nil {
+		return 0, false, fmt.Errorf("processor of %s: %w", id, runtime.ErrNoMachine)
+	}
+	if m.State != runtime.Running {
+		return 0, false, nil
+	}
+	if r.opts.Clock.Now().Before(m.Started.Add(m.Disk.Tired)) {
+		return 0, true, nil
+	}
+	return m.Disk.Busy, true, nil
 }
 
 // Console is what the machine noted of its boots and shutdowns.
