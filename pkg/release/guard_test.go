@@ -119,7 +119,7 @@ func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 
 func TestWhatHasBegunEndsInAFreeze(t *testing.T) {
 	t.Parallel()
-	w, first := up(t)
+	w, _ := up(t)
 	_, second := w.page(t, "Hello World, again")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -130,7 +130,6 @@ func TestWhatHasBegunEndsInAFreeze(t *testing.T) {
 		}
 	})
 	require.Error(t, err)
-	require.Equal(t, first, w.get(t, "/version"))
 	w.cut.Store(false)
 	s := w.chain(t).Start()
 	s.Environment.Rules.Freezes = []config.Freeze{{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Owner: "Jo", Reason: "the sale"}}

@@ -175,7 +175,7 @@ func (w *world) chain(t testing.TB) *release.Chain {
 	require.NoError(t, err)
 	target, err := c.For(e, c.Value("CHAIN_REGION"))
 	require.NoError(t, err)
-	target.Poll = config.Poll{Min: 30 * time.Millisecond, Max: 100 * time.Millisecond}
+	target.Poll = config.Poll{Min: 50 * time.Millisecond, Max: 200 * time.Millisecond}
 	if target.Factor > 500 {
 		target.Poll.Min = 3 * time.Millisecond
 	}

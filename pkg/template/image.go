@@ -37,15 +37,15 @@ func Baked(ami string) bool { return ami != NotBaked && amiID.MatchString(ami) }
 // type AWS::EC2::Image::Id whose default is an id. ImageId is always among them,
 // or the error wraps ErrNoImage.
 func Images(body []byte) (map[string]string, error) {
-	if _, err := imageNode(body, imageID); err != nil {
+	root, err := document(body)
+	if err != nil {
 		return nil, err
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(body, &doc); err != nil {
-		return nil, fmt.Errorf("read the template: %w", err)
+	if _, err := imageIn(root, imageID); err != nil {
+		return nil, err
 	}
 	out := map[string]string{}
-	parameters := value(doc.Content[0], "Parameters")
+	parameters := value(root, "Parameters")
 	for i := 0; i+1 < len(parameters.Content); i += 2 {
 		name, p := parameters.Content[i].Value, parameters.Content[i+1]
 		kind, id := value(p, "Type"), value(p, "Default")
@@ -59,8 +59,8 @@ func Images(body []byte) (map[string]string, error) {
 // imageType is the type of the parameters that name images.
 const imageType = "AWS::EC2::Image::Id"
 
-// imageNode is the scalar Parameters.PARAMETER.Default.
-func imageNode(body []byte, parameter string) (*yaml.Node, error) {
+// document is the mapping that a template is.
+func document(body []byte) (*yaml.Node, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(body, &doc); err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
@@ -68,7 +68,19 @@ func imageNode(body []byte, parameter string) (*yaml.Node, error) {
 	if len(doc.Content) == 0 {
 		return nil, fmt.Errorf("%w: the template is empty", ErrNoImage)
 	}
-	n := doc.Content[0]
+	return doc.Content[0], nil
+}
+
+// imageNode is the scalar Parameters.PARAMETER.Default.
+func imageNode(body []byte, parameter string) (*yaml.Node, error) {
+	root, err := document(body)
+	if err != nil {
+		return nil, err
+	}
+	return imageIn(root, parameter)
+}
+
+func imageIn(n *yaml.Node, parameter string) (*yaml.Node, error) {
 	for _, key := range []string{"Parameters", parameter, "Default"} {
 		if n = value(n, key); n == nil {
 			return nil, fmt.Errorf("%w: %s is missing", ErrNoImage, key)
