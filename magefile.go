@@ -28,6 +28,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab/client"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/recovery"
 	"github.com/build-deploy-chain/chain/pkg/release"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/station"
@@ -224,6 +225,52 @@ func Diff(ctx context.Context) error {
 		return mg.Fatal(2, "changes")
 	}
 	return nil
+}
+
+// Dr is for the day when production is lost, and for the days before.
+type Dr mg.Namespace
+
+// Recover brings production up again where it was lost: in -region, from an image that survived or a new one (-bake); -at=TIME: with data no newer.
+func (Dr) Recover(ctx context.Context, region, at *string, bake, yes *bool, expect *string) error {
+	return run(ctx, "dr:recover", func(ctx context.Context, r *report.Report) error {
+		c, err := openIn(ctx, r, or(region))
+		if err != nil {
+			return err
+		}
+		o := recovery.Options{Chain: c, Bake: set(bake), Yes: set(yes), Expect: or(expect), Station: toolsLacking}
+		if o.At, err = recovery.Time(or(at)); err != nil {
+			return err
+		}
+		s := recovery.New(o)
+		if err := s.Do(ctx, env(r)); err != nil {
+			return err
+		}
+		outcome, rows := s.Summary(r.Elapsed())
+		r.Summary(outcome, rows...)
+		return nil
+	})
+}
+
+// Switch leads the domain to production in -region, if it serves there: back after a recovery, say. -yes approves it beforehand.
+func (Dr) Switch(ctx context.Context, region *string, yes *bool) error {
+	return run(ctx, "dr:switch", func(ctx context.Context, r *report.Report) error {
+		c, err := openIn(ctx, r, or(region))
+		if err != nil {
+			return err
+		}
+		return recovery.Switch(ctx, env(r), c, set(yes))
+	})
+}
+
+func toolsLacking(ctx context.Context) ([]string, error) {
+	found, err := station.Check(ctx, stationOptions())
+	var missing []string
+	for _, f := range found {
+		if !f.OK() {
+			missing = append(missing, f.Tool)
+		}
+	}
+	return missing, err
 }
 
 // Lock is what keeps two runs from changing one environment.
@@ -461,7 +508,7 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 	if screen.TeamCity {
 		o.Machine = teamcity.Stream{Suite: name}
 	}
-	if slices.Contains([]string{"bake", "test", "release", "rollback"}, name) {
+	if slices.Contains([]string{"bake", "test", "release", "rollback", "dr:recover", "dr:switch"}, name) {
 		o.Dir = filepath.Join(".chain", "log")
 	}
 	r, err := report.New(o)
@@ -561,6 +608,24 @@ func neverUp() bool {
 	}
 	_, err = os.Stat(client.Dir())
 	return errors.Is(err, os.ErrNotExist)
+}
+
+// openIn is open for another region, in which something will be changed.
+func openIn(ctx context.Context, r *report.Report, region string) (*release.Chain, error) {
+	c, err := load()
+	if err != nil {
+		return nil, err
+	}
+	if c.Target == "lab" {
+		if _, err := startLab(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	o, err := release.Open(ctx, c, "", "", region)
+	if err == nil && term.IsTerminal(int(os.Stdin.Fd())) {
+		o.Ask = ask
+	}
+	return o, err
 }
 
 // open is production's chain, on a lab that runs if the lab is the target. To

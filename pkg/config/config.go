@@ -88,6 +88,7 @@ type Environment struct {
 	Database    *Database     // nil: none
 	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
 	Rules       Rules
+	Recovery    Recovery
 }
 
 // Sizes of an environment.

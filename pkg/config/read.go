@@ -184,6 +184,7 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 	m.text("certificate", &e.Certificate, like(certificate, "the ARN of an ACM certificate"))
 	m.list("regions", &e.Regions, like(regionName, "a region's name"))
 	e.Rules = r.rules(m)
+	e.Recovery = r.recovery(m)
 	if keys := m.child("keys", false); keys != nil {
 		e.Keys = map[string]string{}
 		for _, region := range e.Regions {

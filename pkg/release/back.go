@@ -44,7 +44,7 @@ func (s *State) backTo(ctx context.Context) (trail.Deployment, int, error) {
 		return trail.Deployment{}, 0, err
 	}
 	for _, r := range list {
-		landed := r.Outcome != nil && (r.Outcome.Result == trail.Released || r.Outcome.Result == trail.Failed && r.Outcome.Status == "UPDATE_COMPLETE")
+		landed := r.Outcome != nil && (r.Landed() || r.Outcome.Result == trail.Failed && r.Outcome.Status == "UPDATE_COMPLETE")
 		switch {
 		case s.Back > 0 && r.Number == s.Back && landed:
 			return r.Candidate, r.Number, nil

@@ -279,7 +279,11 @@ func (s *State) drained(ctx context.Context, run *pipeline.Run) error {
 
 // outcome writes down that it is done.
 func outcome(ctx context.Context, run *pipeline.Run, s *State) error {
-	if err := s.conclude(ctx, trail.Released, s.Outcome, ""); err != nil {
+	result := trail.Released
+	if s.Release.Operation == trail.Recovery {
+		result = trail.Recovered
+	}
+	if err := s.conclude(ctx, result, s.Outcome, ""); err != nil {
 		return err
 	}
 	run.Fact("release", s.Number)
@@ -357,7 +361,7 @@ func resume(ctx context.Context, run *pipeline.Run, s *State) error {
 		}
 	}
 	s.Live = nil
-	if now, err := st.Read(ctx); err == nil && r.Operation != "create" {
+	if now, err := st.Read(ctx); err == nil && r.Operation != "create" && r.Operation != trail.Recovery {
 		s.Live = now
 		s.startProbe(ctx, run)
 		s.Live = nil // mid-way its capacity tells nothing

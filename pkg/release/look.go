@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,16 @@ func Tags(site, environment string) map[string]string {
 // guard refuses what must not happen, before anything is written.
 func guard(ctx context.Context, run *pipeline.Run, s *State) error {
 	run.Fact("target", fmt.Sprintf("%s, account %s, region %s", s.Target.Name, s.Target.Account, s.Target.Region))
+	if err := s.Guard(ctx); err != nil {
+		return err
+	}
+	run.Fact("commit", short(s.Trail.Head()))
+	return nil
+}
+
+// Guard refuses another account than the one that is meant, what Git does not
+// have, and a template that is not what chain.yaml says. It writes nothing.
+func (s *State) Guard(ctx context.Context) error {
 	if err := s.Target.Guard(ctx); err != nil {
 		var other *config.MismatchError
 		if !errors.As(err, &other) {
@@ -55,7 +66,6 @@ func guard(ctx context.Context, run *pipeline.Run, s *State) error {
 	if s.Target.Ask && state.Branch == "" {
 		return refuse("E-REL-03", "HEAD is on no branch", nil, "git switch BRANCH")
 	}
-	run.Fact("commit", short(state.Head))
 	return s.rendered(ctx)
 }
 
@@ -89,7 +99,7 @@ func (s *State) rendered(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if template.Baked(ami) {
+	if template.Baked(ami) && !s.Recover { // what was lost may be what it names: it is baked again
 		i, err := s.Compute.Image(ctx, ami)
 		if err != nil {
 			return err
@@ -213,8 +223,15 @@ func (s *State) see(ctx context.Context) error {
 // find works out the key of HEAD's recipe, and looks for its image.
 func (s *State) find(ctx context.Context) error {
 	recipe, i, err := image.Current(ctx, s.imageOptions())
-	if err != nil {
+	if err != nil && !s.Recover {
 		return err
+	}
+	if s.Recover && (err != nil || i == nil) && s.home() != s.Target.Region {
+		// There is no copy. It is baked where it is needed, from the base image there.
+		s.Home = s.Target.Region
+		if recipe, i, err = image.Current(ctx, s.imageOptions()); err != nil {
+			return err
+		}
 	}
 	s.Key, s.Image = recipe.Key, ""
 	if i != nil {
@@ -302,10 +319,13 @@ func (c *Chain) ImageOptions() image.Options {
 	return c.optionsOf(c.Config.Roles(c.Environment.Site)[0])
 }
 
+// home is the region where images are baked; the others get copies.
+func (c *Chain) home() string { return cmp.Or(c.Home, c.Environment.Regions[0]) }
+
 func (c *Chain) optionsOf(i config.Image) image.Options {
 	return image.Options{
 		Target: c.Target, Bake: c.Config.Bake, Role: i.Role, Puppet: i.Puppet, Specs: i.Specs, Parameter: i.Parameter,
-		Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail, Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies, Home: c.Environment.Regions[0],
+		Places: []trail.Place{c.Place}, Clone: c.Clone, Trail: c.Trail, Run: c.Run, Clock: c.Clock, Client: c.Compute, Copies: c.Copies, Home: c.home(),
 	}
 }
 
@@ -342,6 +362,9 @@ func withImages(values map[string]string, body []byte) map[string]string {
 func (s *State) baseline(ctx context.Context) error {
 	r := &s.Rehearsal
 	r.Baseline = nil
+	if s.Recover && s.Live == nil {
+		return nil // what ran last plays no part: it is lost
+	}
 	if s.Live != nil {
 		key, err := s.keyOf(ctx, s.Live.Image())
 		if err != nil {
@@ -376,7 +399,7 @@ func (s *State) lastReleased(ctx context.Context) (*trail.Release, error) {
 		return nil, err
 	}
 	for _, r := range list {
-		if r.Outcome != nil && r.Outcome.Result == trail.Released {
+		if r.Landed() {
 			return &r, nil
 		}
 	}
@@ -404,6 +427,10 @@ func own(tags map[string]string) map[string]string {
 // decide makes the candidate, if its image is known, and says whether there is anything to do.
 func (s *State) decide(ctx context.Context) error {
 	s.Nothing, s.Rehearsal.Skip, s.Unrehearsed, s.Evidence = "", "", "", nil
+	if s.Recover && s.Live != nil && s.Open == nil {
+		s.Nothing = "production was brought up already" // a recovery changes nothing that is there
+		return nil
+	}
 	if s.Image == "" {
 		return nil
 	}
@@ -413,6 +440,11 @@ func (s *State) decide(ctx context.Context) error {
 	same := s.Live != nil && s.Rehearsal.Baseline.Digest == s.Rehearsal.Candidate.Digest
 	if same && s.Open == nil && s.settled() {
 		s.Nothing = "production runs exactly this already"
+		return nil
+	}
+	if s.Recover {
+		s.Unrehearsed = "production was lost"
+		s.Rehearsal.Skip = "a recovery needs no rehearsal: " + s.Unrehearsed
 		return nil
 	}
 	return s.findEvidence(ctx)
@@ -434,8 +466,10 @@ func (s *State) candidate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	values := template.Parameters(s.Environment)
+	values["Domain"] = s.Environment.DomainIn(s.Place.Region)
 	d := &rehearsal.Deployment{
-		Body: string(body), Parameters: s.withCapacity(template.Parameters(s.Environment)), Image: s.Image, Key: s.Key, Tags: Tags(s.Place.Site, s.Place.Environment),
+		Body: string(body), Parameters: s.withCapacity(values), Image: s.Image, Key: s.Key, Tags: Tags(s.Place.Site, s.Place.Environment),
 	}
 	d.Digest = stack.Digest(d.Body, withImages(d.Parameters, body), d.Image, d.Tags, undigested)
 	s.Rehearsal.Candidate = d
@@ -529,35 +563,49 @@ func quota(ctx context.Context, run *pipeline.Run, s *State) error {
 	if len(left) > 0 && s.Status != "" {
 		return nil // a test stack is there; it is used again or deleted first
 	}
-	zones := s.Environment.Sizes.Zones
-	addresses, err := s.Compute.Addresses(ctx)
+	used, lack, err := s.Room(ctx)
 	if err != nil {
 		return err
 	}
-	networks, err := s.Compute.Networks(ctx)
-	if err != nil {
-		return err
+	if len(lack) > 0 {
+		return refuse("E-REL-13", "the account has no room: "+strings.Join(lack, "; "), nil, NoRoom...)
 	}
-	var lack []string
+	run.Note("there is room for one more environment: %s", used)
+	return nil
+}
+
+// NoRoom is what a person can do about an account that is full.
+var NoRoom = []string{"./station.sh sweep  # shows what dead runs left", "ask AWS for more in the Service Quotas console"}
+
+// Room is what of the account's quotas is used, and what is lacking of them for
+// one more environment.
+func (c *Chain) Room(ctx context.Context) (used string, lack []string, err error) {
+	zones := c.Environment.Sizes.Zones
+	addresses, err := c.Compute.Addresses(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	networks, err := c.Compute.Networks(ctx)
+	if err != nil {
+		return "", nil, err
+	}
 	if addresses.Limit > 0 && addresses.Used+zones > addresses.Limit {
 		lack = append(lack, fmt.Sprintf("%d of %d Elastic IP addresses are used, %d more are needed", addresses.Used, addresses.Limit, zones))
 	}
 	if networks.Limit > 0 && networks.Used+1 > networks.Limit {
 		lack = append(lack, fmt.Sprintf("%d of %d VPCs are used, one more is needed", networks.Used, networks.Limit))
 	}
-	if len(lack) > 0 {
-		return refuse("E-REL-13", "the account has no room: "+strings.Join(lack, "; "), nil,
-			"./station.sh sweep  # shows what dead runs left", "ask AWS for more in the Service Quotas console")
-	}
-	run.Note("there is room for one more environment: %d of %d addresses, %d of %d VPCs are used", addresses.Used, addresses.Limit, networks.Used, networks.Limit)
-	return nil
+	return fmt.Sprintf("%d of %d addresses, %d of %d VPCs are used", addresses.Used, addresses.Limit, networks.Used, networks.Limit), lack, nil
 }
 
 // lock makes this the only run for the environment.
 func lock(ctx context.Context, run *pipeline.Run, s *State) error {
 	what := "release"
-	if s.TestOnly {
+	switch {
+	case s.TestOnly:
 		what = "test"
+	case s.Recover:
+		what = "recovery"
 	}
 	l, err := s.Trail.Lock(ctx, s.Place.LockName(), trail.Holder{Run: s.Run, What: what, Step: "take the lock"})
 	var held *trail.HeldError

@@ -88,7 +88,8 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 			Target: &there, Client: compute.New(cfg), Key: e.Keys[region], Places: []trail.Place{{Site: e.Site.Name, Environment: e.Name, Region: region}},
 		})
 	}
-	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: route53.NewFromConfig(cfg), clock: out.Clock}
+	out.DNS = route53.NewFromConfig(cfg)
+	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: out.DNS, clock: out.Clock}
 	return out, nil
 }
 
@@ -108,19 +109,28 @@ func (c *Chain) Regions(ctx context.Context) ([]sweep.Region, error) {
 		if name == c.Target.Region {
 			continue
 		}
-		there := *c.Target
-		there.Region = name
-		cfg, err := there.AWS(ctx)
+		there, err := c.In(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		client := compute.New(cfg)
-		out = append(out, sweep.Region{
-			Name: name, Compute: client,
-			Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: c.Target.Poll, Factor: c.Target.Factor}),
-		})
+		out = append(out, there)
 	}
 	return out, nil
+}
+
+// In is another region of this account.
+func (c *Chain) In(ctx context.Context, region string) (sweep.Region, error) {
+	there := *c.Target
+	there.Region = region
+	cfg, err := there.AWS(ctx)
+	if err != nil {
+		return sweep.Region{}, err
+	}
+	client := compute.New(cfg)
+	return sweep.Region{
+		Name: region, Compute: client,
+		Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: c.Target.Poll, Factor: c.Target.Factor}),
+	}, nil
 }
 
 // private says whether the trail is the target's own, not a branch of the user's remote.

@@ -385,6 +385,9 @@ func (s *State) Plan() []string {
 	if s.Rehearsal.Minutes > 0 && s.Live != nil {
 		out = append(out, fmt.Sprintf("watched for %d minutes after it; taking it back then costs one more roll", s.Rehearsal.Minutes))
 	}
+	if s.Recover {
+		return append(out, "it only creates: nothing that is there is changed or deleted")
+	}
 	return append(out, "to undo it later: ./station.sh rollback")
 }
 
@@ -425,6 +428,8 @@ func intent(ctx context.Context, run *pipeline.Run, s *State) error {
 
 func (s *State) kind() string {
 	switch {
+	case s.Recover:
+		return trail.Recovery
 	case s.Back != 0:
 		return "rollback"
 	case s.Live == nil:

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/config"
@@ -35,6 +37,7 @@ type Chain struct {
 	Compute     *compute.Client
 	Account     *stack.Account
 	Checks      rehearsal.Checks
+	DNS         *route53.Client     // Route 53 knows no regions
 	Copies      []image.Destination // the environment's other regions
 	Gate        stack.Gate
 	Clock       clock.Clock
@@ -45,6 +48,8 @@ type Chain struct {
 	Ask func(ctx context.Context, question string) (string, error)
 	// Run is this run's id.
 	Run string
+	// Home is the region where images are baked; "" is the environment's first.
+	Home string
 	// Interrupted says whether somebody stopped the run.
 	Interrupted func() bool
 }
@@ -64,6 +69,9 @@ type State struct {
 	// Fix is a release that mends production: alarms that fire do not refuse it,
 	// and none takes it back.
 	Fix bool
+	// Recover is a release that brings production up where it was lost: it only
+	// creates, and nothing of it is rehearsed.
+	Recover bool
 
 	Live     *stack.State // production as it is; nil: there is none
 	Status   string       // of its stack
@@ -135,6 +143,34 @@ func Steps() []pipeline.Step[State] {
 	)
 }
 
+// Recovery is a release of what was lost: nothing runs that a change could be
+// rehearsed on, or an alarm could watch over.
+func Recovery() []pipeline.Step[State] {
+	return join(
+		[]pipeline.Step[State]{
+			step{"look at what runs and what would", whenever, look},
+			step{"take the lock", somethingToDo, lock},
+			step{"finish what was interrupted", interrupted, resume},
+			step{"wait for what is under way", busy, await},
+			step{"look again, now that nobody else is at it", somethingToDo, lookAgain},
+		},
+		bake(),
+		[]pipeline.Step[State]{
+			step{"decide with the image", somethingToDo, evidence},
+			step{"check where the image comes from", somethingToDo, vouch},
+			step{"make way for the new stack", needsRoom, clearProduction},
+			step{"propose production", toRelease, propose},
+			step{"approve the plan", toRelease, approve},
+			step{"write down the intent", toRelease, intent},
+			step{"protect the image from being deregistered", toRelease, protect},
+			step{"create production", toRelease, execute},
+			step{"follow it", toRelease, follow},
+			step{"check production", toRelease, check},
+			step{"write down the outcome", toRelease, outcome},
+		},
+	)
+}
+
 func join(lists ...[]pipeline.Step[State]) []pipeline.Step[State] {
 	var out []pipeline.Step[State]
 	for _, l := range lists {
@@ -167,7 +203,7 @@ func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 // always before something that cannot be taken back: that the lock was broken
 // must stop us there.
 func (s *State) showStep(ctx context.Context, name string, now time.Time) error {
-	final := name == "write down the intent" || name == "change production"
+	final := name == "write down the intent" || name == "change production" || name == "create production"
 	if s.lock == nil || !final && now.Sub(s.shown) < 5*time.Second {
 		return nil
 	}

@@ -59,7 +59,17 @@ const (
 	RolledBack = "rolled-back"
 	Failed     = "failed"
 	Abandoned  = "abandoned" // meant, but never begun
+	// Recovered is production that was brought up again after its loss, unrehearsed.
+	Recovered = "recovered-unrehearsed"
 )
+
+// Recovery is the operation of a release that brings up again what was lost.
+const Recovery = "recover"
+
+// Landed says whether production was what the release meant when it ended.
+func (r Release) Landed() bool {
+	return r.Outcome != nil && (r.Outcome.Result == Released || r.Outcome.Result == Recovered)
+}
 
 // OpenError says that another release of the place has no outcome yet.
 type OpenError struct{ Release Release }

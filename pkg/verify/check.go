@@ -112,6 +112,31 @@ func (c Checker) Check(ctx context.Context, e Expect) (Findings, error) {
 	return out, out.Err()
 }
 
+// Serves says whether each of the addresses gives the page, whatever image it is
+// of; the error is the first that does not.
+func (c Checker) Serves(ctx context.Context, e Expect) error {
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if e.Text == "" {
+		e.Text = "Hello World"
+	}
+	e.Each = max(e.Each, 1)
+	h := &client{c.Dial, c.Clock, c.Timeout}
+	for _, a := range e.Addresses {
+		if err := page(ctx, h, a, e); err != nil {
+			return fmt.Errorf("page at %s: %w", a, err)
+		}
+	}
+	if len(e.Addresses) == 0 {
+		return errors.New("no addresses to check")
+	}
+	return nil
+}
+
 func page(ctx context.Context, h *client, addr string, e Expect) error {
 	for range e.Each {
 		status, body, err := h.once(ctx, net.JoinHostPort(addr, "80"), e.Domain, "/")

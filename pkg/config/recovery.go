@@ -1,0 +1,42 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Recovery is what an environment promises for the day when it is lost, and who
+// is called then.
+type Recovery struct {
+	// RTO is how long a recovery may take until the page is verified, RPO how old
+	// the newest restored data may be. An hour and a quarter of one unless told.
+	RTO, RPO time.Duration
+	Contacts []string // whom the runbook names, a line each
+}
+
+// recovery reads what an environment says about its loss.
+func (r *reader) recovery(m *node) Recovery {
+	out := Recovery{RTO: time.Hour, RPO: 15 * time.Minute}
+	n := m.child("recovery", false)
+	if n == nil {
+		return out
+	}
+	n.duration("rto", &out.RTO, 30*24*time.Hour)
+	n.duration("rpo", &out.RPO, 30*24*time.Hour)
+	if n.get("contacts") != nil {
+		n.list("contacts", &out.Contacts, notEmpty)
+	}
+	n.rest()
+	return out
+}
+
+// DomainIn is the name that the environment's stack in a region answers to, and
+// owns a record of. One name is of one stack: in its first region the
+// environment has its domain, in any other a name of that region's own, and a
+// recovery leads the domain there.
+func (e *Environment) DomainIn(region string) string {
+	if region == e.Regions[0] {
+		return e.Domain
+	}
+	return fmt.Sprintf("%s-%s.%s", e.Stack(), region, e.Site.Zone)
+}

@@ -1,0 +1,30 @@
+package config_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRecovery(t *testing.T) {
+	t.Parallel()
+	c, err := parse(t, small)
+	require.NoError(t, err)
+	e := c.Sites["web"].Environments["production"]
+	assert.Equal(t, time.Hour, e.Recovery.RTO)
+	assert.Equal(t, 15*time.Minute, e.Recovery.RPO)
+	assert.Equal(t, e.Domain, e.DomainIn(e.Regions[0]))
+	assert.Equal(t, "web-production-us-east-1."+e.Site.Zone, e.DomainIn("us-east-1"))
+
+	c, err = parse(t, small+"        recovery: {rto: 30m, rpo: 5m, contacts: [\"on call: 0123\"]}\n")
+	require.NoError(t, err)
+	e = c.Sites["web"].Environments["production"]
+	assert.Equal(t, 30*time.Minute, e.Recovery.RTO)
+	assert.Equal(t, []string{"on call: 0123"}, e.Recovery.Contacts)
+
+	_, err = parse(t, small+"        recovery: {rto: soon, contact: x}\n")
+	require.ErrorContains(t, err, "not a duration")
+	require.ErrorContains(t, err, "did you mean contacts?")
+}
