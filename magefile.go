@@ -251,6 +251,26 @@ func (Dr) Recover(ctx context.Context, region, at *string, bake, yes *bool, expe
 	})
 }
 
+// Drill practises it in -region beside production, measures it and leaves nothing; -scenario=stack, region or amis-gone.
+func (Dr) Drill(ctx context.Context, region, scenario *string) error {
+	return run(ctx, "dr:drill", func(ctx context.Context, r *report.Report) error {
+		c, err := openIn(ctx, r, or(region))
+		if err != nil {
+			return err
+		}
+		d, err := recovery.NewDrill(recovery.Options{Chain: c, Station: toolsLacking}, or(scenario))
+		if err != nil {
+			return err
+		}
+		if err := d.Do(ctx, env(r)); err != nil {
+			return err
+		}
+		outcome, rows := d.Summary(r.Elapsed())
+		r.Summary(outcome, rows...)
+		return nil
+	})
+}
+
 // Switch leads the domain to production in -region, if it serves there: back after a recovery, say. -yes approves it beforehand.
 func (Dr) Switch(ctx context.Context, region *string, yes *bool) error {
 	return run(ctx, "dr:switch", func(ctx context.Context, r *report.Report) error {
@@ -508,7 +528,7 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 	if screen.TeamCity {
 		o.Machine = teamcity.Stream{Suite: name}
 	}
-	if slices.Contains([]string{"bake", "test", "release", "rollback", "dr:recover", "dr:switch"}, name) {
+	if slices.Contains([]string{"bake", "test", "release", "rollback", "dr:recover", "dr:drill", "dr:switch"}, name) {
 		o.Dir = filepath.Join(".chain", "log")
 	}
 	r, err := report.New(o)

@@ -445,8 +445,8 @@ sets_of() {
   case $1 in
     setup | station:check) echo "base lab bake check desk$(. "$top/station/conditions"; laptop && echo ' laptop')" ;;
     check) echo "base lab bake check desk" ;;
-    bake | test | release | rollback | bench) echo "base$lab bake" ;;
-    status | history | diff | sweep) echo "base$lab" ;;
+    bake | test | release | rollback | dr:recover | dr:drill | bench) echo "base$lab bake" ;;
+    status | history | diff | sweep | dr:switch) echo "base$lab" ;;
     lab:up) echo "base lab" ;;
     dev:watch) echo "base desk" ;;
     *) echo "base" ;;

@@ -32,13 +32,15 @@ func fault(next, format string, args ...any) []Fault {
 // reach is how long a region may take to say whether it is there.
 const reach = 20 * time.Second
 
-// check looks for everything that would stop a recovery later. It writes
-// nothing, asks all at once, and tells all that it finds.
+// A glance is one of the things that could stop a recovery.
+type glance struct {
+	name string
+	fn   func(context.Context, *pipeline.Run, *State) ([]Fault, error)
+}
+
+// check looks for everything that would stop a recovery later.
 func check(ctx context.Context, run *pipeline.Run, s *State) error {
-	looks := []struct {
-		name string
-		look func(context.Context, *pipeline.Run, *State) ([]Fault, error)
-	}{
+	return lookAll(ctx, run, s, "recovery cannot begin", []glance{
 		{"account, working tree and template", ready},
 		{"what there is of production", production},
 		{"quotas", room},
@@ -46,12 +48,16 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 		{"the hosted zone", domain},
 		{"instance type and certificate", fitting},
 		{"state data", data},
-	}
+	})
+}
+
+// lookAll looks at everything at once and tells all faults together. It writes nothing.
+func lookAll(ctx context.Context, run *pipeline.Run, s *State, what string, looks []glance) error {
 	found := make([][]Fault, len(looks))
 	var wg sync.WaitGroup
 	for i, l := range looks {
 		wg.Go(func() {
-			list, err := l.look(ctx, run, s)
+			list, err := l.fn(ctx, run, s)
 			if err != nil {
 				list = append(list, faultOf(l.name, s.Chain.Place.Region, err))
 			}
@@ -69,7 +75,7 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 			all = append(all, f)
 		}
 	}
-	return refusal("recovery cannot begin", s.Chain, all)
+	return refusal(what, s.Chain, all)
 }
 
 // refusal is all faults as one failure, nil if there is none.
@@ -264,6 +270,10 @@ func room(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
 	if _, err := s.Chain.Stack().Status(ctx); !errors.Is(err, stack.ErrAbsent) {
 		return nil, err // what is there has its place already
 	}
+	return enough(ctx, run, s)
+}
+
+func enough(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
 	used, lack, err := s.Chain.Room(ctx)
 	if err != nil {
 		return nil, err

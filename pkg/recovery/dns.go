@@ -116,19 +116,26 @@ func leadsTo(ctx context.Context, c *release.Chain, to []string) (bool, error) {
 	return slices.Equal(values(a), slices.Sorted(slices.Values(to))), nil
 }
 
-// domain refuses a zone that is not ours, and records that would be in the way.
-func domain(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
-	c := s.Chain
+// ours is the site's hosted zone, and why it is none that we could use.
+func ours(ctx context.Context, c *release.Chain) (zone, []Fault, error) {
 	site := c.Environment.Site
 	z, err := zoneOf(ctx, c)
 	switch {
 	case errors.Is(err, errNoZone):
-		return fault("aws route53 create-hosted-zone --name "+site.Zone+" --caller-reference dr  # then have the domain's registrar delegate it to its name servers",
+		return z, fault("aws route53 create-hosted-zone --name "+site.Zone+" --caller-reference dr  # then have the domain's registrar delegate it to its name servers",
 			"the domain is not ours: account %s has no hosted zone %s", c.Target.Account, site.Zone), nil
-	case err != nil:
-		return nil, err
-	case z.private:
-		return fault("name a public hosted zone in chain.yaml", "the hosted zone %s is private, nobody outside asks it", site.Zone), nil
+	case err == nil && z.private:
+		return z, fault("name a public hosted zone in chain.yaml", "the hosted zone %s is private, nobody outside asks it", site.Zone), nil
+	}
+	return z, nil, err
+}
+
+// domain refuses a zone that is not ours, and records that would be in the way.
+func domain(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
+	c := s.Chain
+	z, bad, err := ours(ctx, c)
+	if err != nil || len(bad) > 0 {
+		return bad, err
 	}
 	list, err := z.records(ctx, c, c.Environment.Domain)
 	if err != nil {

@@ -90,10 +90,7 @@ func TestALostRegionIsRecoveredInTheOther(t *testing.T) {
 	require.ErrorContains(t, err, "production works in "+away)
 }
 
-func TestTheDomainIsLedBack(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.produce(t)
+func domainIsLedBack(t *testing.T, w *world) {
 	c := w.chain(t, home)
 	was := record(t, c, "www.hello.example.")
 	_, err := c.DNS.ChangeResourceRecordSets(t.Context(), change(t, c, types.ChangeActionUpsert, "www.hello.example.", "198.51.100.1"))
@@ -109,8 +106,10 @@ func TestTheDomainIsLedBack(t *testing.T) {
 
 	err = recovery.Switch(t.Context(), w.tell(t), w.chain(t, away), true)
 	require.ErrorContains(t, err, "there is no stack")
-	w.lose(t, home, false)
-	err = recovery.Switch(t.Context(), w.tell(t), w.chain(t, home), true)
+}
+
+func nothingServes(t *testing.T, w *world) {
+	err := recovery.Switch(t.Context(), w.tell(t), w.chain(t, home), true)
 	require.ErrorContains(t, err, "does not serve")
 	err = w.refused(t, recovery.Options{Chain: w.chain(t, home)})
 	require.ErrorContains(t, err, "does not work")

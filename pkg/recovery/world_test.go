@@ -43,7 +43,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{l: lab.Start(t, func(o *lab.Options) { o.Factor = 150 }), clone: filepath.Join(t.TempDir(), "clone")}
+	w := &world{l: lab.Start(t, func(o *lab.Options) { o.Factor = 300 }), clone: filepath.Join(t.TempDir(), "clone")}
 	labDir := filepath.Join(t.TempDir(), "lab")
 	w.write(t, filepath.Join(labDir, "lab.json"), fmt.Sprintf(`{"id":"test","pid":1,"api":%q,"socks":%q,"factor":%v}`,
 		strings.TrimPrefix(w.l.Endpoint(), "http://"), w.l.SOCKS(), w.l.Status().Factor))

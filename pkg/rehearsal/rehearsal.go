@@ -179,6 +179,21 @@ func Rehearse() []pipeline.Step[State] {
 	}
 }
 
+// Build are the steps that bring up and check the candidate alone, as a drill
+// does; Remove follows them. The state has no Baseline then.
+func Build() []pipeline.Step[State] {
+	return []pipeline.Step[State]{
+		step{"clear what an interrupted run left", isFirst, clear},
+		step{"bring up a stack of its own", isFirst, create},
+		step{"check the new environment", isFirst, checkCandidate("create")},
+	}
+}
+
+// Remove deletes the stack, and proves that nothing of it is left.
+func Remove() pipeline.Step[State] {
+	return step{"delete the stack and prove that nothing is left", always, remove}
+}
+
 // Steps is a whole rehearsal.
 func Steps() []pipeline.Step[State] { return append(Up(), Rehearse()...) }
 

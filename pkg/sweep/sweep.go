@@ -152,15 +152,16 @@ func (f finder) stacks(ctx context.Context) ([]Item, error) {
 		if busy {
 			continue // its run is alive, or must be declared dead first
 		}
-		list, err := f.Account.List(ctx, site+"-test-")
+		list, err := f.Account.List(ctx, site+"-")
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range list {
-			if s.Tags["chain:site"] != site || s.Tags["chain:environment"] != "test" || s.Protected {
+			kind := s.Tags["chain:environment"]
+			if s.Tags["chain:site"] != site || kind != "test" && kind != "recovery" || !strings.HasPrefix(s.Name, site+"-"+kind+"-") || s.Protected {
 				continue
 			}
-			out = append(out, Item{"stack", s.Name, "a test stack, " + s.Status, f.when(s.Created), func(ctx context.Context) error {
+			out = append(out, Item{"stack", s.Name, "a " + kind + " stack, " + s.Status, f.when(s.Created), func(ctx context.Context) error {
 				return f.Account.Stack(s.Name).Delete(ctx, "sweep-"+f.Run)
 			}})
 		}
