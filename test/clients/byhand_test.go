@@ -277,6 +277,39 @@ func TestMachineByHand(t *testing.T) {
 	aws.fails(t, "(DryRunOperation) when calling the RunInstances operation: Request would have succeeded, but DryRun flag is set.", "ec2", "run-instances", "--image-id", debian, "--dry-run")
 }
 
+// What outlives machines, by hand: a volume that is lent to one, and a database
+// that is taken back from its last snapshot.
+func TestDataByHand(t *testing.T) {
+	t.Parallel()
+	l := lab.Start(t, func(o *lab.Options) { o.Factor = 1000 }) // the CLI asks again after 15 s and 30 s only
+	aws := newCLI(t, "1", l)
+	id := aws.text(t, "Instances[0].InstanceId", "ec2", "run-instances", "--image-id", l.BaseImage(region), "--placement", "AvailabilityZone=eu-west-1a")
+	volume := aws.text(t, "VolumeId", "ec2", "create-volume", "--availability-zone", "eu-west-1a", "--size", "8", "--volume-type", "gp3")
+	aws.ok(t, "ec2", "wait", "instance-running", "--instance-ids", id)
+	aws.ok(t, "ec2", "attach-volume", "--volume-id", volume, "--instance-id", id, "--device", "/dev/sdf")
+	aws.ok(t, "ec2", "wait", "volume-in-use", "--volume-ids", volume)
+	assert.Equal(t, "3000\t125\t"+id, aws.text(t, "Volumes[0].[Iops,Throughput,Attachments[0].InstanceId]", "ec2", "describe-volumes", "--volume-ids", volume))
+	aws.fails(t, "(VolumeInUse)", "ec2", "delete-volume", "--volume-id", volume)
+	aws.ok(t, "ec2", "detach-volume", "--volume-id", volume)
+	aws.ok(t, "ec2", "wait", "volume-available", "--volume-ids", volume)
+	aws.ok(t, "ec2", "delete-volume", "--volume-id", volume)
+
+	db := func(args ...string) string {
+		t.Helper()
+		return aws.ok(t, append([]string{"rds"}, args...)...)
+	}
+	db("create-db-instance", "--db-instance-identifier", "one", "--engine", "postgres", "--db-instance-class", "db.t4g.small",
+		"--allocated-storage", "20", "--master-username", "chain", "--master-user-password", "not-a-good-one")
+	db("wait", "db-instance-available", "--db-instance-identifier", "one")
+	db("delete-db-instance", "--db-instance-identifier", "one", "--final-db-snapshot-identifier", "last")
+	db("wait", "db-instance-deleted", "--db-instance-identifier", "one")
+	db("wait", "db-snapshot-available", "--db-snapshot-identifier", "last")
+	db("restore-db-instance-from-db-snapshot", "--db-instance-identifier", "two", "--db-snapshot-identifier", "last")
+	db("wait", "db-instance-available", "--db-instance-identifier", "two")
+	assert.Equal(t, "two\tchain\t20", aws.text(t, "DBInstances[].[DBInstanceIdentifier,MasterUsername,AllocatedStorage]", "rds", "describe-db-instances"))
+	assert.Equal(t, "last\tmanual\tone", aws.text(t, "DBSnapshots[].[DBSnapshotIdentifier,SnapshotType,DBInstanceIdentifier]", "rds", "describe-db-snapshots"))
+}
+
 // CloudWatch, to which each generation speaks a protocol of its own, and every
 // output format.
 func TestCloudWatchAndFormats(t *testing.T) {

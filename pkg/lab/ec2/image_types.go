@@ -178,7 +178,8 @@ type DescribeSnapshotsOutput struct {
 type Volume struct {
 	VolumeId, SnapshotId, AvailabilityZone, VolumeType string
 	State                                              string `wire:"status"`
-	Size, Iops, Throughput                             int64
+	Size                                               int64
+	Iops, Throughput                                   *int64
 	Encrypted, MultiAttachEnabled                      bool
 	CreateTime                                         time.Time
 	Attachments                                        []VolumeAttachment `wire:"attachmentSet"`

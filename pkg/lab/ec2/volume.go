@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -263,7 +264,21 @@ func showVolume(v *state.Volume) Volume {
 	}
 	out := Volume{
 		VolumeId: v.ID, SnapshotId: v.SnapshotID, AvailabilityZone: v.AZ, VolumeType: kind, State: v.State, Size: v.SizeGiB, Encrypted: v.Encrypted,
-		Iops: v.Iops, Throughput: v.Throughput, CreateTime: v.Created, Tags: tagList(v.Tags),
+		CreateTime: v.Created, Tags: tagList(v.Tags),
+	}
+	// What nobody asked for is the type's own: gp2 grows with its size, gp3 does not.
+	iops, throughput := v.Iops, v.Throughput
+	switch kind {
+	case "gp2":
+		iops = min(max(100, 3*v.SizeGiB), 16000)
+	case "gp3":
+		iops, throughput = cmp.Or(iops, 3000), cmp.Or(throughput, 125)
+	}
+	if iops > 0 {
+		out.Iops = &iops
+	}
+	if throughput > 0 {
+		out.Throughput = &throughput
 	}
 	if v.InstanceID != "" {
 		out.Attachments = []VolumeAttachment{showAttachment(v)}
