@@ -87,6 +87,7 @@ type Environment struct {
 	Sizes       Sizes
 	Database    *Database     // nil: none
 	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
+	Monitor     Monitor
 	Rules       Rules
 	Recovery    Recovery
 }

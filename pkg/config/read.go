@@ -185,6 +185,7 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 	m.list("regions", &e.Regions, like(regionName, "a region's name"))
 	e.Rules = r.rules(m)
 	e.Recovery = r.recovery(m)
+	e.Monitor = r.monitor(m.child("monitor", false))
 	if keys := m.child("keys", false); keys != nil {
 		e.Keys = map[string]string{}
 		for _, region := range e.Regions {

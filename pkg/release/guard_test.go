@@ -145,7 +145,7 @@ func TestAlarmsThatFire(t *testing.T) {
 		tpl.Add("Sales", &gocloudwatch.Alarm{
 			Namespace: aws.String("Shop"), MetricName: aws.String("Sales"), Statistic: aws.String("Sum"), Period: aws.Int(60), ComparisonOperator: "LessThanThreshold",
 			Threshold: aws.Float64(1), EvaluationPeriods: 1, TreatMissingData: aws.String("ignore"),
-		}).Metadata = template.Trigger()
+		}).Metadata = template.Trigger(template.Data(0))
 		return nil
 	}}
 	w.render(t)

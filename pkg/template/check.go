@@ -147,8 +147,23 @@ func (c *checker) resource(id string) {
 			c.problem(at+"."+name, "is no attribute of a resource")
 		}
 	}
-	if kind == "AWS::AutoScaling::AutoScalingGroup" {
+	switch kind {
+	case "AWS::AutoScaling::AutoScalingGroup":
 		c.rolls(at, r)
+	case typeAlarm, typeComposite:
+		if _, err := causeOf(r, kind); err != nil {
+			c.problem(at, "%v", err)
+		}
+	case typeDashboard:
+		body := section(r, "Properties")["DashboardBody"]
+		if sub, ok := body.(map[string]any); ok {
+			body = sub["Fn::Sub"]
+		}
+		if text, ok := body.(string); ok {
+			if err := CheckDashboard(text); err != nil {
+				c.problem(at+".Properties.DashboardBody", "%v", err)
+			}
+		}
 	}
 }
 

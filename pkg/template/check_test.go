@@ -24,7 +24,7 @@ func TestCheckFindsWhatWasBroken(t *testing.T) {
 		"dangling Ref":               {"!Ref InstanceType", "!Ref InstanceTypo", "Resources.LaunchTemplate.Properties.LaunchTemplateData.InstanceType: Ref InstanceTypo: there is no such parameter or resource"},
 		"dangling GetAtt":            {"!GetAtt Vpc.CidrBlock", "!GetAtt Vcp.CidrBlock", "Resources.BalancerSecurityGroup.Properties.SecurityGroupEgress[0].CidrIp: GetAtt Vcp.CidrBlock: there is no such resource"},
 		"GetAtt without attribute":   {"!GetAtt Vpc.CidrBlock", "!GetAtt Vpc", "!GetAtt Vpc names no attribute"},
-		"dangling Sub":               {"http://${Domain}/", "http://${Domian}/", "Outputs.Url.Value: Sub Domian: there is no such parameter or resource"},
+		"dangling Sub":               {"Sub http://${Domain}/", "Sub http://${Domian}/", "Outputs.Url.Value: Sub Domian: there is no such parameter or resource"},
 		"dangling Sub attribute":     {"${LoadBalancer.LoadBalancerFullName}", "${Balancer.LoadBalancerFullName}", "Resources.Dashboard.Properties.DashboardBody: GetAtt Balancer.LoadBalancerFullName: there is no such resource"},
 		"dangling DependsOn":         {"- DefaultRoute", "- DefaultRuote", "Resources.Group.DependsOn: there is no resource DefaultRuote"},
 		"dangling Condition":         {"Condition: HasCertificate", "Condition: HasCert", "Resources.TlsIngress: there is no condition HasCert"},
@@ -35,7 +35,9 @@ func TestCheckFindsWhatWasBroken(t *testing.T) {
 		"bad policy":                 {"    DeletionPolicy: Delete", "    DeletionPolicy: Keep", "Resources.Address1.DeletionPolicy: is Keep"},
 		"unknown section":            {"\nOutputs:", "\nOutput:", "Output: is no section of a template"},
 		"vanished text":              {"CidrBlock: 10.0.0.0/16", "CidrBlock:", "Resources.Vpc.Properties.CidrBlock: is empty: the value vanished"},
-		"vanished list":              {"      Topics:\n        - !Ref Topic\n", "      Topics: []\n", "Resources.TopicPolicy.Properties.Topics: is an empty list: its items vanished"},
+		"vanished list":              {"      Topics:\n        - !Ref Topic\n        - !Ref Tickets\n", "      Topics: []\n", "Resources.TopicPolicy.Properties.Topics: is an empty list: its items vanished"},
+		"no cause":                   {"        Cause: hang\n", "", "Resources.StatusCheckFailed: no cause is written down"},
+		"typo in a widget":           {`"title":"Processor"`, `"titel":"Processor"`, `Resources.Dashboard.Properties.DashboardBody: widget 6: properties: there is no member "titel"`},
 		"vanished mapping":           {"      Matcher:\n        HttpCode: \"200\"\n", "      Matcher: {}\n", "Resources.TargetGroup.Properties.Matcher: is an empty mapping: its members vanished"},
 		"vanished MinInService":      {"        MinInstancesInService: !Ref DesiredCapacity\n", "", "Resources.Group.UpdatePolicy.AutoScalingRollingUpdate.MinInstancesInService: is missing or vanished"},
 		"vanished WaitOnSignals":     {"        WaitOnResourceSignals: true\n", "", "Resources.Group.UpdatePolicy.AutoScalingRollingUpdate.WaitOnResourceSignals: is missing or vanished"},
@@ -145,7 +147,7 @@ func TestZeroesOfOurPoliciesAreRendered(t *testing.T) {
 }
 
 func TestTriggersAreAtMostFive(t *testing.T) {
-	alarm := ":\n    Type: AWS::CloudWatch::Alarm\n    Metadata: {Chain: {RollbackTrigger: true}}\n"
+	alarm := ":\n    Type: AWS::CloudWatch::Alarm\n    Metadata: {Chain: {Cause: busy, RollbackTrigger: true}}\n"
 	body := "Resources:\n  " + strings.Join([]string{"A", "B", "C", "D", "E", "F"}, alarm+"  ") + alarm
 	_, err := template.Triggers([]byte(body))
 	require.ErrorContains(t, err, "at most 5")

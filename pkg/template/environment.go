@@ -16,7 +16,8 @@ type Shape struct {
 	Site     string
 	Zones    int    // availability zones, each with a subnet and an Elastic IP
 	UserData string // of the instances, "" is none
-	Database bool   // whether there may be a database
+	Watch    Watch
+	Database bool // whether there may be a database
 }
 
 // Times of the roll. PauseTime is how long CloudFormation waits for the signals
@@ -33,7 +34,6 @@ const (
 	LaunchTemplateID = "LaunchTemplate"
 	LoadBalancerID   = "LoadBalancer"
 	RecordID         = "Record"
-	TopicID          = "Topic"
 )
 
 // AddressID is the logical id of the Elastic IP of zone n, counted from 1.
@@ -183,6 +183,8 @@ func group(t *Template, s Shape) {
 		MetadataOptions: &ec2.LaunchTemplate_MetadataOptions{
 			HttpEndpoint: new("enabled"), HttpTokens: new("required"), HttpPutResponseHopLimit: new(1),
 		},
+		// How busy they are is told each minute, not every five: alarms look that often.
+		Monitoring: &ec2.LaunchTemplate_Monitoring{Enabled: new(true)},
 		BlockDeviceMappings: []ec2.LaunchTemplate_BlockDeviceMapping{{
 			DeviceName: new("/dev/xvda"),
 			Ebs:        &ec2.LaunchTemplate_Ebs{Encrypted: new(true), VolumeType: new("gp3"), DeleteOnTermination: new(true)},
@@ -209,6 +211,9 @@ func group(t *Template, s Shape) {
 		DesiredCapacity: new(Ref("DesiredCapacity")), MinSize: Ref("MinSize"), MaxSize: Ref("MaxSize"),
 		TargetGroupARNs: []string{Ref(TargetGroupID)},
 		HealthCheckType: new("ELB"), HealthCheckGracePeriod: new(300),
+		MetricsCollection: []autoscaling.AutoScalingGroup_MetricsCollection{{
+			Granularity: "1Minute", Metrics: []string{"GroupDesiredCapacity", "GroupInServiceInstances"},
+		}},
 		// The balancer sends new connections for minutes after a target was taken
 		// out; the instance goes on serving them for that long.
 		LifecycleHookSpecificationList: []autoscaling.AutoScalingGroup_LifecycleHookSpecification{{
@@ -251,6 +256,8 @@ func outputs(t *Template, s Shape) {
 		{ID: "Addresses", Description: "Elastic IP addresses of the page", Value: Join(",", addresses...)},
 		{ID: "GroupName", Description: "Auto Scaling group", Value: Ref(GroupID)},
 		{ID: "TargetGroup", Description: "Target group", Value: Ref(TargetGroupID)},
-		{ID: "TopicArn", Description: "Topic of the alarms", Value: Ref(TopicID)},
+		{ID: "TopicArn", Description: "Topic of the page, which wakes somebody", Value: Ref(TopicID)},
+		{ID: "TicketsArn", Description: "Topic of all other alarms", Value: Ref(TicketsID)},
+		{ID: "Dashboard", Description: "What to open first", Value: Sub("https://${AWS::Region}.console.aws.amazon.com/cloudwatch/home?region=${AWS::Region}#dashboards/dashboard/${Dashboard}")},
 	}
 }

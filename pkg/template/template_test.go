@@ -100,7 +100,7 @@ func TestRenderWithUserDataZonesAndAnExtension(t *testing.T) {
 			ComparisonOperator: "GreaterThanThreshold", Threshold: new(0.0), EvaluationPeriods: 1,
 			AlarmDescription: new("made for " + e.Stack()),
 		})
-		r.Metadata = template.Trigger()
+		r.Metadata = template.Trigger(template.Busy)
 		return nil
 	})
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestRenderWithUserDataZonesAndAnExtension(t *testing.T) {
 	lint(t, filepath.Join("testdata", "extended.yaml"))
 	triggers, err := template.Triggers(body)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"ManyConnections", "NoHealthyHost", "StatusCheckFailed"}, triggers)
+	assert.Equal(t, []string{"HighCpu", "ManyConnections", "NoHealthyHost", "StatusCheckFailed"}, triggers)
 }
 
 func TestRenderRefusesWhatIsNotThere(t *testing.T) {

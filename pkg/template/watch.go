@@ -1,7 +1,6 @@
 package template
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -9,22 +8,44 @@ import (
 	"github.com/awslabs/goformation/v7/cloudformation/sns"
 )
 
-// An alarm with this metadata rolls an update back while it is watched. It is
-// metadata, so that a site's own alarms can say the same.
+// Logical ids of what watches an environment.
 const (
-	metadataKey = "Chain"
-	triggerKey  = "RollbackTrigger"
+	TopicID     = "Topic"     // of the page alarm: somebody gets up
+	TicketsID   = "Tickets"   // of all other alarms: somebody looks at it tomorrow
+	PageID      = "Page"      // the alarm over the others that wakes somebody
+	DeployID    = "Deploying" // fires while a release is under way, and holds the page back
+	DashboardID = "Dashboard"
 )
 
-// Trigger is the metadata of an alarm that may roll an update back.
-func Trigger() map[string]any {
-	return map[string]any{metadataKey: map[string]any{triggerKey: true}}
+// The metrics that the chain publishes itself, each with the dimension Stack.
+const (
+	Namespace       = "Chain"
+	MetricDeploying = "Deploying" // 1 in each minute of a release
+)
+
+const inProduction = "IsThisDomain"
+
+// Watch is what an environment's alarms need besides its resources.
+type Watch struct {
+	Domain  string   // whose environment tells people; a test stack, which has another, tells nobody
+	Page    []string // mail addresses and https URLs that are told what wakes somebody
+	Tickets []string // likewise, of everything else
+	Runbook string   // URL, shown on the dashboard; "" is none
 }
 
-func watch(t *Template, _ Shape) {
+// endpoint is how SNS reaches one of them.
+func endpoint(to string) (protocol, address string) {
+	if strings.HasPrefix(to, "https://") {
+		return "https", to
+	}
+	return "email", to
+}
+
+func topics(t *Template, w Watch) {
 	t.Add(TopicID, &sns.Topic{DisplayName: new(Sub("${AWS::StackName} alarms"))})
+	t.Add(TicketsID, &sns.Topic{DisplayName: new(Sub("${AWS::StackName} tickets"))})
 	t.Add("TopicPolicy", &sns.TopicPolicy{
-		Topics: []string{Ref(TopicID)},
+		Topics: []string{Ref(TopicID), Ref(TicketsID)},
 		PolicyDocument: object{
 			{"Version", "2012-10-17"},
 			{"Statement", []any{object{
@@ -32,93 +53,114 @@ func watch(t *Template, _ Shape) {
 				{"Effect", "Allow"},
 				{"Principal", object{{"Service", "cloudwatch.amazonaws.com"}}},
 				{"Action", "sns:Publish"},
-				{"Resource", Ref(TopicID)},
+				{"Resource", []string{Ref(TopicID), Ref(TicketsID)}},
 				{"Condition", object{{"StringEquals", object{{"AWS:SourceAccount", Ref("AWS::AccountId")}}}}},
 			}}},
 		},
 	})
+	if len(w.Page)+len(w.Tickets) == 0 {
+		return
+	}
+	t.Conditions = append(t.Conditions, Condition{inProduction, Equals(Ref("Domain"), w.Domain)})
+	subscribe := func(topic string, list []string) {
+		for i, to := range list {
+			protocol, address := endpoint(to)
+			t.Add(fmt.Sprintf("%sSubscription%d", topic, i+1), &sns.Subscription{
+				TopicArn: Ref(topic), Protocol: protocol, Endpoint: new(address),
+			}).Condition = inProduction
+		}
+	}
+	subscribe(TopicID, w.Page)
+	subscribe(TicketsID, w.Tickets)
+}
 
+func watch(t *Template, s Shape) {
+	topics(t, s.Watch)
 	targets := []cloudwatch.Alarm_Dimension{
 		{Name: "LoadBalancer", Value: GetAtt(LoadBalancerID, "LoadBalancerFullName")},
 		{Name: "TargetGroup", Value: GetAtt(TargetGroupID, "TargetGroupFullName")},
 	}
 	instances := []cloudwatch.Alarm_Dimension{{Name: "AutoScalingGroupName", Value: Ref(GroupID)}}
-	alarm := func(id string, a cloudwatch.Alarm) *Resource {
-		a.AlarmActions, a.OKActions = []string{Ref(TopicID)}, []string{Ref(TopicID)}
-		a.Period = new(60)
-		return t.Add(id, &a)
+	// Alarms come after the group, whose instances are in service then: so missing
+	// data may count as trouble from their first minute on.
+	alarm := func(id string, c Cause, trigger bool, a cloudwatch.Alarm) {
+		a.AlarmActions, a.OKActions = []string{Ref(TicketsID)}, []string{Ref(TicketsID)}
+		if len(a.Metrics) == 0 {
+			a.Period = new(60)
+		}
+		a.DatapointsToAlarm = new(a.EvaluationPeriods)
+		r := t.Add(id, &a)
+		if len(a.Dimensions) == len(targets) {
+			r.DependsOn = []string{GroupID} // the others refer to it
+		}
+		r.Metadata = c.Metadata()
+		if trigger {
+			r.Metadata = Trigger(c)
+		}
 	}
-	// Missing data is no alarm: the balancer tells nothing for a minute or two
-	// after its creation, and a rollback must rest on facts.
-	alarm("NoHealthyHost", cloudwatch.Alarm{
+	alarm("NoHealthyHost", Unreachable, true, cloudwatch.Alarm{
 		AlarmDescription: new("No instance answers the balancer's health check"),
 		Namespace:        new("AWS/NetworkELB"), MetricName: new("HealthyHostCount"), Dimensions: targets,
 		Statistic: new("Maximum"), ComparisonOperator: "LessThanThreshold", Threshold: new(1.0),
-		EvaluationPeriods: 2, TreatMissingData: new("notBreaching"),
-	}).Metadata = Trigger()
-	alarm("UnhealthyHosts", cloudwatch.Alarm{
+		EvaluationPeriods: 2, TreatMissingData: new("breaching"),
+	})
+	// The balancer's zones count each for itself; what the least of them says is true.
+	alarm("UnhealthyHosts", Unreachable, false, cloudwatch.Alarm{
 		AlarmDescription: new("An instance has failed the balancer's health check for five minutes"),
 		Namespace:        new("AWS/NetworkELB"), MetricName: new("UnHealthyHostCount"), Dimensions: targets,
-		Statistic: new("Maximum"), ComparisonOperator: "GreaterThanOrEqualToThreshold", Threshold: new(1.0),
+		Statistic: new("Minimum"), ComparisonOperator: "GreaterThanOrEqualToThreshold", Threshold: new(1.0),
 		EvaluationPeriods: 5, TreatMissingData: new("notBreaching"),
 	})
-	alarm("StatusCheckFailed", cloudwatch.Alarm{
+	alarm("StatusCheckFailed", Hang, true, cloudwatch.Alarm{
 		AlarmDescription: new("An instance or its host has failed EC2's status check"),
 		Namespace:        new("AWS/EC2"), MetricName: new("StatusCheckFailed"), Dimensions: instances,
 		Statistic: new("Maximum"), ComparisonOperator: "GreaterThanOrEqualToThreshold", Threshold: new(1.0),
 		EvaluationPeriods: 2, TreatMissingData: new("notBreaching"),
-	}).Metadata = Trigger()
-	alarm("HighCpu", cloudwatch.Alarm{
-		AlarmDescription: new("The instances have been busy for ten minutes"),
+	})
+	// A roll starts machines, which takes a minute of their processors, not five.
+	alarm("HighCpu", Busy, true, cloudwatch.Alarm{
+		AlarmDescription: new("The instances have been busy for five minutes"),
 		Namespace:        new("AWS/EC2"), MetricName: new("CPUUtilization"), Dimensions: instances,
 		Statistic: new("Average"), ComparisonOperator: "GreaterThanThreshold", Threshold: new(80.0),
-		EvaluationPeriods: 10, TreatMissingData: new("notBreaching"),
+		EvaluationPeriods: 5, TreatMissingData: new("notBreaching"),
 	})
-	t.Add("Dashboard", &cloudwatch.Dashboard{DashboardBody: Sub(dashboard())})
+	count := func(id, name string) cloudwatch.Alarm_MetricDataQuery {
+		return cloudwatch.Alarm_MetricDataQuery{Id: id, ReturnData: new(false), MetricStat: &cloudwatch.Alarm_MetricStat{
+			Metric: &cloudwatch.Alarm_Metric{Namespace: new("AWS/AutoScaling"), MetricName: new(name), Dimensions: instances},
+			Period: 60, Stat: "Minimum",
+		}}
+	}
+	alarm("GroupShort", Gone, false, cloudwatch.Alarm{
+		AlarmDescription: new("The group has had fewer instances in service than it wants for ten minutes"),
+		Metrics: []cloudwatch.Alarm_MetricDataQuery{
+			count("wanted", "GroupDesiredCapacity"), count("serving", "GroupInServiceInstances"),
+			{Id: "short", Expression: new("wanted - serving"), Label: new("Instances short"), ReturnData: new(true)},
+		},
+		ComparisonOperator: "GreaterThanOrEqualToThreshold", Threshold: new(1.0),
+		EvaluationPeriods: 10, TreatMissingData: new("breaching"),
+	})
+	deploying(t)
+	page := t.Add(PageID, &cloudwatch.CompositeAlarm{
+		AlarmDescription: new("Users are not served, or soon will not be"),
+		AlarmRule:        Sub(`ALARM("${NoHealthyHost}") OR (ALARM("${UnhealthyHosts}") AND ALARM("${GroupShort}"))`),
+		AlarmActions:     []string{Ref(TopicID)}, OKActions: []string{Ref(TopicID)},
+		// A release takes back by itself what it breaks. What is broken after it, or
+		// once nobody has told of a release for a minute, wakes somebody.
+		ActionsSuppressor: new(GetAtt(DeployID, "Arn")), ActionsSuppressorWaitPeriod: new(60), ActionsSuppressorExtensionPeriod: new(120),
+	})
+	page.Metadata = Parts.Metadata()
+	t.Add(DashboardID, &cloudwatch.Dashboard{DashboardBody: Sub(dashboard(s.Watch))})
 }
 
-func dashboard() string {
-	type properties struct {
-		Title   string  `json:"title"`
-		Region  string  `json:"region"`
-		View    string  `json:"view"`
-		Stat    string  `json:"stat"`
-		Period  int     `json:"period"`
-		Metrics [][]any `json:"metrics"`
-	}
-	type widget struct {
-		Type       string     `json:"type"`
-		X          int        `json:"x"`
-		Y          int        `json:"y"`
-		Width      int        `json:"width"`
-		Height     int        `json:"height"`
-		Properties properties `json:"properties"`
-	}
-	graph := func(i int, title, stat string, metrics ...[]any) widget {
-		return widget{"metric", i % 2 * 12, i / 2 * 6, 12, 6, properties{title, "${AWS::Region}", "timeSeries", stat, 60, metrics}}
-	}
-	balancer := []any{"LoadBalancer", "${LoadBalancer.LoadBalancerFullName}"}
-	target := append(balancer[:2:2], "TargetGroup", "${TargetGroup.TargetGroupFullName}")
-	metric := func(namespace, name string, dimensions []any) []any {
-		return append([]any{namespace, name}, dimensions...)
-	}
-	return lines([]widget{
-		graph(0, "Instances by health", "Maximum", metric("AWS/NetworkELB", "HealthyHostCount", target), metric("AWS/NetworkELB", "UnHealthyHostCount", target)),
-		graph(1, "New connections", "Sum", metric("AWS/NetworkELB", "NewFlowCount", balancer)),
-		graph(2, "Connections reset", "Sum", metric("AWS/NetworkELB", "TCP_Target_Reset_Count", balancer), metric("AWS/NetworkELB", "TCP_ELB_Reset_Count", balancer)),
-		graph(3, "Processor", "Average", metric("AWS/EC2", "CPUUtilization", []any{"AutoScalingGroupName", "${Group}"})),
+// deploying is the alarm that tells nobody: whoever releases says so each minute,
+// and once he is dead it goes out by itself.
+func deploying(t *Template) {
+	r := t.Add(DeployID, &cloudwatch.Alarm{
+		AlarmDescription: new("A release is under way; the page is held back"),
+		Namespace:        new(Namespace), MetricName: new(MetricDeploying),
+		Dimensions: []cloudwatch.Alarm_Dimension{{Name: "Stack", Value: Ref("AWS::StackName")}},
+		Statistic:  new("Maximum"), ComparisonOperator: "GreaterThanOrEqualToThreshold", Threshold: new(1.0),
+		Period: new(60), EvaluationPeriods: 1, TreatMissingData: new("notBreaching"),
 	})
-}
-
-// lines is a dashboard with one widget per line, so that a diff shows what changed.
-func lines[W any](widgets []W) string {
-	rows := make([]string, len(widgets))
-	for i, w := range widgets {
-		b, err := json.Marshal(w)
-		if err != nil {
-			panic(fmt.Sprintf("template: %v", err)) // built of texts and numbers
-		}
-		rows[i] = "  " + string(b)
-	}
-	return "{\"widgets\": [\n" + strings.Join(rows, ",\n") + "\n]}"
+	r.Metadata = Data(1).Metadata()
 }
