@@ -76,7 +76,7 @@ rows() {
       case $packages in apt) method=$apt ;; brew) method=$brew ;; dnf) method=$dnf ;; esac
       case ${method:-$get} in
         -) continue ;;
-        '' | 'build '* | 'go '* | 'pip '* | 'gem '* | 'hand '* | 'cask '*) method=${method:-$get} ;;
+        '' | 'build '* | 'go '* | 'pip '* | 'gem '* | 'npm '* | 'hand '* | 'cask '*) method=${method:-$get} ;;
         *) if [ -n "$method" ]; then method="$packages $method"; else method=$get; fi ;;
       esac
       printf '%s|%s|%s|%s\n' "$tool" "$least" "$version" "${method:-hand the packages of your system}"
@@ -114,6 +114,7 @@ home_of() {
   case $1 in
     "build "*) echo "$cache/tools/$(dirname "${1#build }")-$(cd "$top/station/$(dirname "${1#build }")" && LC_ALL=C && cat ./* | digest)" ;;
     "go "*) local at=${1#go }; echo "$cache/tools/$(basename "${at%@*}")-${at#*@}" ;;
+    "npm "*) local at=${1#npm }; echo "$cache/tools/${at%@*}-${at#*@}" ;;
     "pip "*) local at=${1#pip }; echo "$cache/tools/${at%==*}-${at#*==}" ;;
     "gem "*) local at=${1#gem }; echo "$cache/tools/${at%:*}-${at#*:}" ;;
   esac
@@ -252,6 +253,7 @@ build() {
     build) "$top/station/$arg" "$new" ;;
     go) (cd "$new" && GOBIN=$new/bin GOFLAGS='' go install -ldflags='-s -w' "$arg") ;;
     gem) gem install --no-document --install-dir "$new/gems" --bindir "$new/gems/bin" "$arg" && gem_programs "$new" "$home" ;;
+    npm) (cd "$new" && npm pack --silent "$arg" && tar -xzf ./*.tgz --strip-components=1 && rm ./*.tgz) ;;
     # A virtual environment knows its path, so it is made in place.
     pip) rm -rf "$home" "$new" && python3 -m venv "$home" && "$home/bin/pip" install -q --disable-pip-version-check "$arg" && touch "$home/.complete" && return ;;
   esac
@@ -705,8 +707,8 @@ set_up() {
   finish "$packages"
   finish cask
   [ -z "$early" ] || finish lab
-  for arg in $(get_of pip) $(get_of gem); do
-    case $arg in *==*) set -- "$1" pip "${arg%==*}" ;; *) set -- "$1" gem "${arg%:*}" ;; esac
+  for arg in $(get_of pip) $(get_of gem) $(get_of npm); do
+    case $arg in *==*) set -- "$1" pip "${arg%==*}" ;; *@*) set -- "$1" npm "${arg%@*}" ;; *) set -- "$1" gem "${arg%:*}" ;; esac
     say "installing $arg with $2"
     background "$3" build "$2" "$arg"
     finish "$3"

@@ -146,6 +146,8 @@ func (o Options) home(method string) (string, error) {
 			return "", err
 		}
 		name = path.Dir(arg) + "-" + sum
+	case "npm":
+		name = strings.Replace(arg, "@", "-", 1)
 	case "go":
 		what, version, _ := strings.Cut(arg, "@")
 		name = path.Base(what) + "-" + version

@@ -25,14 +25,15 @@ type Row struct {
 	Version string // command that prints the version, for a shell that has station/versions
 	// Method is where the tool comes from, a word and its argument: "apt git",
 	// "cask vagrant", "build packer/build.sh", "go PACKAGE@VERSION",
-	// "pip PACKAGE==VERSION", "gem GEM:VERSION", "hand URL".
+	// "pip PACKAGE==VERSION", "gem GEM:VERSION", "npm PACKAGE@VERSION",
+	// "hand URL".
 	Method string
 }
 
 const columns = 8 // tool set least version get apt brew dnf
 
 // methods are the words with which a column may say that it is no package.
-var methods = []string{"build", "go", "pip", "gem", "hand", "cask"}
+var methods = []string{"build", "go", "pip", "gem", "npm", "hand", "cask"}
 
 // Read reads the table as it is for one packager: rows with a dash in its column
 // are left out. A line with fewer or more columns, or without a tool, a set, a
@@ -61,12 +62,12 @@ func Read(table io.Reader, packager string) ([]Row, error) {
 		case Dnf:
 			own = c[7]
 		}
-		word, _, _ := strings.Cut(own, " ")
+		word, _, how := strings.Cut(own, " ") // npm alone is a package
 		switch {
 		case own == "-":
 			continue
 		case own == "":
-		case slices.Contains(methods, word):
+		case how && slices.Contains(methods, word):
 			method = own
 		default:
 			method = packager + " " + own
