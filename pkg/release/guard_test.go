@@ -42,6 +42,21 @@ func (w *world) writes() []string {
 	return out
 }
 
+// A CI system checks out a commit, not a branch; it names the plan instead.
+func TestADetachedHeadIsEnoughWithANamedPlan(t *testing.T) {
+	t.Parallel()
+	w, _ := up(t)
+	w.page(t, "Hello World, again")
+	w.git(t, "checkout", "-q", "--detach")
+	ch := w.chain(t)
+	ch.Target.Ask = true
+	s := ch.Start()
+	s.Yes, s.Expect = true, "000000000000"
+	err := s.Do(t.Context(), pipeline.Env{})
+	assert.Equal(t, report.Declined, report.Code(err), "%v", err)
+	assert.ErrorContains(t, err, "not 000000000000")
+}
+
 func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

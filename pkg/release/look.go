@@ -63,7 +63,7 @@ func (s *State) Guard(ctx context.Context) error {
 			Next: []string{"git status", "git commit  # what is released is a commit"},
 		}
 	}
-	if s.Target.Ask && state.Branch == "" {
+	if s.Target.Ask && !s.Yes && state.Branch == "" { // a CI system checks commits out, and says whose plan it is
 		return refuse("E-REL-03", "HEAD is on no branch", nil, "git switch BRANCH")
 	}
 	return s.rendered(ctx)

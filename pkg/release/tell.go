@@ -52,7 +52,8 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 	}
 	row("commit", "%s", short(s.Trail.Head()))
 	if s.Evidence != nil && s.Nothing == "" {
-		row("evidence", "%s, plan %s", short(s.Evidence.Commit), s.PlanID())
+		row("evidence", "%s", short(s.Evidence.Commit))
+		row("plan", "%s", s.PlanID())
 	}
 	row("took", "%s", s.phases(took))
 	for _, a := range s.served() {

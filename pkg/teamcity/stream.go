@@ -80,15 +80,19 @@ func (s Stream) progress(e pipeline.Event, text string) string {
 	return Single("progressMessage", text)
 }
 
-// image is what a build is known by afterwards.
-var image = regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`)
+// handed is what later builds and people look for: parameters that the build's
+// configuration declares.
+var handed = map[string]*regexp.Regexp{
+	"image": regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`),
+	"plan":  regexp.MustCompile(`^[0-9a-f]{12}$`),
+}
 
-// fact hands on what later builds and people look for.
+// fact hands one on.
 func (Stream) fact(name, value string) []string {
-	if name != "image" || !image.MatchString(value) {
+	if known := handed[name]; known == nil || !known.MatchString(value) {
 		return nil
 	}
-	return []string{Message("setParameter", Attr{"name", "chain.image"}, Attr{"value", value}), Single("addBuildTag", value)}
+	return []string{Message("setParameter", Attr{"name", "chain." + name}, Attr{"value", value}), Single("addBuildTag", value)}
 }
 
 // statistic is a number for the project's charts, "" for what is none: TeamCity

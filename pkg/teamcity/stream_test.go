@@ -34,7 +34,7 @@ func build(t *testing.T, dir string, c *clock.Manual, steps ...pipeline.Step[sta
 	require.NoError(t, err)
 	err = pipeline.Do(t.Context(), pipeline.Env{Clock: c, Tell: r.Tell}, &state{}, steps...)
 	if err == nil {
-		r.Summary("released 3", report.Row{Name: "undo", Value: "./station.sh rollback"})
+		r.Summary("released 3", report.Row{Name: "plan", Value: "0123456789ab"}, report.Row{Name: "undo", Value: "./station.sh rollback"})
 	}
 	err = r.Fail(err)
 	require.NoError(t, r.Close())
@@ -118,6 +118,17 @@ func TestStory(t *testing.T) {
 ##teamcity[publishArtifacts 'DIR/20261123T100000Z-release.jsonl => log']
 ##teamcity[publishArtifacts 'DIR/20261123T100000Z-release.log => log']
 `), "\n"), got)
+}
+
+func TestTheOutcomeIsTheStatusAndHandsOnThePlan(t *testing.T) {
+	out, err := build(t, "", clock.NewManual(began), step("x", func(*pipeline.Run) error { return nil }))
+	require.NoError(t, err)
+	assert.Contains(t, out, `  plan  0123456789ab
+  undo  ./station.sh rollback
+##teamcity[buildStatus text='{build.status.text}; released 3']
+##teamcity[setParameter name='chain.plan' value='0123456789ab']
+##teamcity[addBuildTag '0123456789ab']
+`)
 }
 
 func TestBranchesAreFlows(t *testing.T) {
