@@ -3,6 +3,8 @@ package database
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -13,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go"
@@ -123,6 +124,21 @@ func (c *Client) do(ctx context.Context, op call) error {
 		}
 		return out, metadata, err
 	}
+	sum := sha256.Sum256(op.body)
+	sign := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		r, ok := in.Request.(*smithyhttp.Request)
+		if !ok {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("%T is no request", in.Request)
+		}
+		who, err := c.cfg.Credentials.Retrieve(ctx)
+		if err == nil {
+			err = v4.NewSigner().SignHTTP(ctx, who, r.Request, hex.EncodeToString(sum[:]), op.service, c.cfg.Region, c.clock.Now())
+		}
+		if err != nil {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("get credentials and sign: %w", err)
+		}
+		return next.HandleFinalize(ctx, in)
+	}
 	retryer := aws.Retryer(retry.NewStandard())
 	if c.cfg.Retryer != nil {
 		retryer = c.cfg.Retryer()
@@ -130,8 +146,7 @@ func (c *Client) do(ctx context.Context, op call) error {
 	err = errors.Join(
 		stack.Serialize.Add(middleware.SerializeMiddlewareFunc("Serialize", serialize), middleware.After),
 		stack.Finalize.Add(retry.NewAttemptMiddleware(retryer, smithyhttp.RequestCloner), middleware.After),
-		stack.Finalize.Add(&v4.ComputePayloadSHA256{}, middleware.After),
-		stack.Finalize.Add(v4.NewSignHTTPRequestMiddleware(v4.SignHTTPRequestMiddlewareOptions{CredentialsProvider: c.cfg.Credentials, Signer: v4.NewSigner()}), middleware.After),
+		stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Sign", sign), middleware.After),
 		stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("Deserialize", deserialize), middleware.After),
 	)
 	for _, option := range c.cfg.APIOptions {
@@ -140,12 +155,11 @@ func (c *Client) do(ctx context.Context, op call) error {
 	if err != nil {
 		return fmt.Errorf("prepare a call of %s: %w", op.service, err)
 	}
-	ctx = awsmiddleware.SetSigningRegion(awsmiddleware.SetSigningName(ctx, op.service), c.cfg.Region)
 	client := smithyhttp.ClientDo(http.DefaultClient)
 	if c.cfg.HTTPClient != nil {
 		client = c.cfg.HTTPClient
 	}
-	_, _, err = middleware.DecorateHandler(smithyhttp.NewClientHandler(client), stack).Handle(ctx, nil)
+	_, _, err = middleware.DecorateHandler(smithyhttp.NewClientHandlerWithOptions(client), stack).Handle(ctx, nil)
 	return err
 }
 
