@@ -44,7 +44,7 @@ func rds(action string, in url.Values, out any) call {
 			Message string `xml:"Error>Message"`
 		}
 		if err := xml.Unmarshal(body, &e); err != nil {
-			return err
+			e.Code, e.Message = "UnknownError", http.StatusText(status)
 		}
 		return fault(status, e.Code, e.Message)
 	}}
@@ -62,7 +62,7 @@ func parameters(action string, in, out any) (call, error) {
 			Message string `json:"message"`
 		}
 		if err := json.Unmarshal(body, &e); err != nil {
-			return err
+			e.Type, e.Message = "UnknownError", http.StatusText(status)
 		}
 		return fault(status, e.Type[strings.LastIndex(e.Type, "#")+1:], e.Message)
 	}}, err

@@ -22,14 +22,27 @@ var MayDiffer = map[string]string{
 	"stack policy":            "only set where it is wanted, never by an update",
 }
 
-// Differences names what is not as it was, in words for people; none: nil.
-func Differences(before, after *State) []string {
+// Differences names what is not as it was, in words for people; none: nil. The
+// resources of the logical ids replaced may be others, and their ids wherever they
+// are told.
+func Differences(before, after *State, replaced ...string) []string {
 	var d differ
+	var ids []string
+	for _, k := range replaced {
+		if b, a := before.Resources[k].ID, after.Resources[k].ID; b != "" && a != "" {
+			ids = append(ids, b, a)
+		}
+	}
+	renamed := strings.NewReplacer(ids...)
+	outputs := map[string]string{}
+	for k, v := range before.Outputs {
+		outputs[k] = renamed.Replace(v)
+	}
 	d.add("template", before.Body, after.Body, true)
 	d.maps("parameter", before.Parameters, after.Parameters)
 	d.maps("tag", userTags(before.Tags), userTags(after.Tags))
-	d.maps("output", before.Outputs, after.Outputs)
-	d.maps("resource", physical(before.Resources), physical(after.Resources))
+	d.maps("output", outputs, after.Outputs)
+	d.maps("resource", physical(before.Resources, renamed), physical(after.Resources, strings.NewReplacer()))
 	switch b, a := before.Group, after.Group; {
 	case b == nil && a == nil:
 	case b == nil || a == nil:
@@ -38,7 +51,7 @@ func Differences(before, after *State) []string {
 		d.add("capacity", fmt.Sprint(b.Capacity), fmt.Sprint(a.Capacity), false)
 		d.add("suspended processes", strings.Join(b.Suspended, ","), strings.Join(a.Suspended, ","), false)
 		d.add("launch template id", b.Template.ID, a.Template.ID, false)
-		d.add("launch template content", canonical(b.Template.Data), canonical(a.Template.Data), true)
+		d.add("launch template content", renamed.Replace(canonical(b.Template.Data)), canonical(a.Template.Data), true)
 		d.add("images of the instances", images(b), images(a), false)
 		for _, i := range a.Serving() {
 			if i.Version != a.Template.Version {
@@ -117,10 +130,10 @@ func userTags(in map[string]string) map[string]string {
 	return out
 }
 
-func physical(in map[string]Resource) map[string]string {
+func physical(in map[string]Resource, renamed *strings.Replacer) map[string]string {
 	out := map[string]string{}
 	for k, r := range in {
-		out[k] = r.Type + " " + r.ID
+		out[k] = r.Type + " " + renamed.Replace(r.ID)
 	}
 	return out
 }

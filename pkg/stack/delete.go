@@ -241,8 +241,32 @@ func (s *Stack) Protect(ctx context.Context, policy string) error {
 	if err != nil || policy == "" {
 		return err
 	}
+	return s.SetPolicy(ctx, policy)
+}
+
+// SetPolicy sets the stack policy.
+func (s *Stack) SetPolicy(ctx context.Context, policy string) error {
 	return s.retry(ctx, "set the stack policy of "+s.Name, func(ctx context.Context) error {
 		_, err := s.cfn.SetStackPolicy(ctx, &cloudformation.SetStackPolicyInput{StackName: &s.Name, StackPolicyBody: &policy})
 		return err
 	})
+}
+
+// Has says whether the stack has a resource of a type that begins so. One that is
+// not there has none.
+func (s *Stack) Has(ctx context.Context, kind string) (bool, error) {
+	d, err := s.describe(ctx, s.Name)
+	if errors.Is(err, ErrAbsent) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	list, err := s.resources(ctx, aws.ToString(d.StackId))
+	for _, r := range list {
+		if strings.HasPrefix(r.Type, kind) && r.ID != "" {
+			return true, err
+		}
+	}
+	return false, err
 }

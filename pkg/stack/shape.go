@@ -126,18 +126,30 @@ func (s Shape) Lines() []string {
 // kept are the types whose loss or exchange loses data or addresses, or takes
 // the whole network away from under running machines.
 var kept = []string{
-	"AWS::EC2::EIP", "AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::Volume", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::RDS::",
+	"AWS::EC2::EIP", "AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::Volume", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::RDS::DBInstance", "AWS::RDS::DBCluster",
 	"AWS::S3::Bucket", "AWS::DynamoDB::", "AWS::EFS::", "AWS::Route53::HostedZone", "AWS::ElastiCache::", "AWS::KMS::Key",
+}
+
+// Renewed are the logical ids that have another resource after the change, and
+// another one again once it is taken back.
+func (s Shape) Renewed() []string {
+	var out []string
+	for _, id := range slices.Sorted(maps.Keys(s)) {
+		if c := s[id]; c.Action == "Remove" || c.Replacement == "True" {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // Refusals names what of a shape must not happen to a stack with data or
 // addresses: a replacement that is certain or only possible ("Conditional" is a
-// possible replacement), or a removal.
-func (s Shape) Refusals() []string {
+// possible replacement), or a removal. Those of the logical ids allowed are left out.
+func (s Shape) Refusals(allowed ...string) []string {
 	var out []string
 	for _, id := range slices.Sorted(maps.Keys(s)) {
 		c := s[id]
-		if !slices.ContainsFunc(kept, func(p string) bool { return strings.HasPrefix(c.Type, p) }) {
+		if !slices.ContainsFunc(kept, func(p string) bool { return strings.HasPrefix(c.Type, p) }) || slices.Contains(allowed, id) {
 			continue
 		}
 		switch {

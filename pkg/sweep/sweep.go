@@ -11,12 +11,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/stack"
 	"github.com/build-deploy-chain/chain/pkg/trail"
@@ -26,19 +28,22 @@ import (
 type Options struct {
 	Compute *compute.Client
 	Account *stack.Account
-	Trail   *trail.Trail
-	Sites   []string
-	Run     string // id of this run
-	Clock   clock.Clock
+	// Databases are looked through, too; nil: they are not.
+	Databases *database.Client
+	Trail     *trail.Trail
+	Sites     []string
+	Run       string // id of this run
+	Clock     clock.Clock
 	// Elsewhere are other regions that are looked through, too.
 	Elsewhere []Region
 }
 
 // Region is another one of the same account.
 type Region struct {
-	Name    string
-	Compute *compute.Client
-	Account *stack.Account
+	Name      string
+	Compute   *compute.Client
+	Account   *stack.Account
+	Databases *database.Client
 }
 
 // An Item is one thing left over.
@@ -76,7 +81,7 @@ func Find(ctx context.Context, o Options) ([]Item, error) {
 	}
 	for _, r := range o.Elsewhere {
 		there := o
-		there.Compute, there.Account = r.Compute, r.Account
+		there.Compute, there.Account, there.Databases = r.Compute, r.Account, r.Databases
 		items, err := finder{there, locks}.find(ctx)
 		if err != nil {
 			return out, fmt.Errorf("in %s: %w", r.Name, err)
@@ -91,7 +96,7 @@ func Find(ctx context.Context, o Options) ([]Item, error) {
 
 func (f finder) find(ctx context.Context) ([]Item, error) {
 	var out []Item
-	for _, find := range []func(context.Context) ([]Item, error){f.stacks, f.machines, f.images, f.snapshots, f.volumes, f.keys, f.groups} {
+	for _, find := range []func(context.Context) ([]Item, error){f.stacks, f.machines, f.images, f.snapshots, f.volumes, f.keys, f.groups, f.copies} {
 		items, err := find(ctx)
 		if err != nil {
 			return out, err
@@ -145,12 +150,8 @@ func begun(t compute.Tags) time.Time {
 func (f finder) stacks(ctx context.Context) ([]Item, error) {
 	var out []Item
 	for _, site := range f.Sites {
-		busy := false
-		for name := range f.locks {
-			busy = busy || strings.HasPrefix(name, site+"/")
-		}
-		if busy {
-			continue // its run is alive, or must be declared dead first
+		if f.busy(site) {
+			continue
 		}
 		list, err := f.Account.List(ctx, site+"-")
 		if err != nil {
@@ -161,10 +162,50 @@ func (f finder) stacks(ctx context.Context) ([]Item, error) {
 			if s.Tags["chain:site"] != site || kind != "test" && kind != "recovery" || !strings.HasPrefix(s.Name, site+"-"+kind+"-") || s.Protected {
 				continue
 			}
-			out = append(out, Item{"stack", s.Name, "a " + kind + " stack, " + s.Status, f.when(s.Created), func(ctx context.Context) error {
-				return f.Account.Stack(s.Name).Delete(ctx, "sweep-"+f.Run)
+			out = append(out, Item{"stack", s.Name, "a test stack, " + s.Status, f.when(s.Created), func(ctx context.Context) error {
+				err := f.Account.Stack(s.Name).Delete(ctx, "sweep-"+f.Run)
+				if err == nil && f.Databases != nil {
+					err = f.Databases.Forget(ctx, s.Name)
+				}
+				return err
 			}})
 		}
+	}
+	return out, nil
+}
+
+// busy says whether a run of the site is alive, or must be declared dead first.
+func (f finder) busy(site string) bool {
+	for name := range f.locks {
+		if strings.HasPrefix(name, site+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// lasting is a name that begins with a stack's which may not last.
+var lasting = regexp.MustCompile(`^((.+)-(?:test|recovery)-[0-9a-z]+)-`)
+
+// copies are the snapshots of databases that were made for test stacks, or as their
+// databases went.
+func (f finder) copies(ctx context.Context) ([]Item, error) {
+	if f.Databases == nil {
+		return nil, nil
+	}
+	list, err := f.Databases.Find(ctx, database.Query{Kind: "manual"})
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, s := range list {
+		m := lasting.FindStringSubmatch(s.ID)
+		if m == nil || !slices.Contains(f.Sites, m[2]) || f.busy(m[2]) || !s.Of(m[1]) {
+			continue
+		}
+		out = append(out, Item{"db snapshot", s.ID, "of the data of a test stack", f.when(s.Created), func(ctx context.Context) error {
+			return f.Databases.Delete(ctx, s.ID)
+		}})
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -112,4 +113,119 @@ func databaseValues(e *config.Environment) map[string]string {
 		DatabaseClass: d.Class, "DatabaseStorage": strconv.Itoa(d.Storage), "DatabaseVersion": d.Version, "DatabaseMultiAZ": strconv.FormatBool(d.MultiAZ),
 		DatabasePassword: "/" + e.Site.Name + "/" + e.Name + "/database", SnapshotID: d.Snapshot,
 	}
+}
+
+// Restored are the resources whose data came from a snapshot, each with what
+// names the snapshot and decides about it under these parameter values. A
+// difference between two of them, or one without its other, makes the data anew.
+func Restored(body []byte, values map[string]string) (map[string]string, error) {
+	t, err := load(body)
+	if err != nil {
+		return nil, err
+	}
+	r := resolver{values, section(t, "Parameters"), section(t, "Conditions")}
+	out := map[string]string{}
+	resources := section(t, "Resources")
+	for _, id := range keys(resources) {
+		properties := section(section(resources, id), "Properties")
+		for _, name := range []string{"DBSnapshotIdentifier", "SnapshotIdentifier", "DBClusterSnapshotIdentifier"} {
+			if v, ok := properties[name]; ok {
+				out[id] = r.text(v)
+			}
+		}
+	}
+	return out, nil
+}
+
+// resolver puts values in the place of references.
+type resolver struct {
+	values                 map[string]string
+	parameters, conditions map[string]any
+}
+
+func (r resolver) text(v any) string {
+	switch v := r.resolve(v).(type) {
+	case string:
+		return v
+	case nil:
+		return ""
+	default:
+		b, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Sprint(v) // it came from YAML, with keys that JSON cannot have
+		}
+		return string(b)
+	}
+}
+
+// resolve is v with its references and conditions resolved, as far as parameters
+// alone decide; nil is no value.
+func (r resolver) resolve(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = r.resolve(item)
+		}
+		return out
+	case map[string]any:
+		switch {
+		case v["Ref"] == "AWS::NoValue":
+			return nil
+		case v["Ref"] != nil:
+			name, _ := v["Ref"].(string)
+			if value, sent := r.values[name]; sent {
+				return value
+			}
+			if d := section(r.parameters, name)["Default"]; d != nil {
+				return fmt.Sprint(d)
+			}
+			return v
+		}
+		if arms, ok := v["Fn::If"].([]any); ok && len(arms) == 3 {
+			name, _ := arms[0].(string)
+			switch r.resolve(r.conditions[name]) {
+			case true:
+				return r.resolve(arms[1])
+			case false:
+				return r.resolve(arms[2])
+			}
+			return map[string]any{"Fn::If": []any{r.resolve(r.conditions[name]), r.resolve(arms[1]), r.resolve(arms[2])}}
+		}
+		if args, ok := r.resolve(v["Fn::Equals"]).([]any); ok && len(args) == 2 {
+			a, isA := args[0].(string)
+			b, isB := args[1].(string)
+			if isA && isB {
+				return a == b
+			}
+		}
+		if args, ok := r.resolve(v["Fn::Not"]).([]any); ok && len(args) == 1 {
+			if is, decided := args[0].(bool); decided {
+				return !is
+			}
+		}
+		if name, ok := v["Condition"].(string); ok && len(v) == 1 {
+			return r.resolve(r.conditions[name])
+		}
+		out := map[string]any{}
+		for _, k := range keys(v) {
+			out[k] = r.resolve(v[k])
+		}
+		return out
+	}
+	return v
+}
+
+// Kinds are the types of a template's resources, by logical id.
+func Kinds(body []byte) (map[string]string, error) {
+	t, err := load(body)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	resources := section(t, "Resources")
+	for id := range resources {
+		out[id], _ = section(resources, id)["Type"].(string)
+	}
+	return out, nil
 }

@@ -84,3 +84,37 @@ func TestADatabaseComesUpIsRestoredAndLeavesASnapshot(t *testing.T) {
 		}
 	}
 }
+
+// Whatever decides which snapshot a database came from has to stay.
+func TestWhatADatabaseCameFromIsRead(t *testing.T) {
+	t.Parallel()
+	c, e := withDatabase(t)
+	body, err := template.Render(c, e, "eu-west-1")
+	require.NoError(t, err)
+	values := template.Parameters(e)
+	from := func(snapshot string) string {
+		values[template.SnapshotID] = snapshot
+		got, err := template.Restored(body, values)
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		return got[template.DatabaseID]
+	}
+	assert.Empty(t, from(""))
+	assert.Equal(t, "monday", from("monday"))
+
+	other, err := template.Restored([]byte(`
+Parameters: {From: {Type: String, Default: monday}, Fresh: {Type: String, Default: 'no'}}
+Conditions: {IsFresh: !Equals [!Ref Fresh, 'yes'], Odd: !Equals [!Ref 'AWS::Region', x]}
+Resources:
+  Literal: {Type: 'AWS::RDS::DBInstance', Properties: {DBSnapshotIdentifier: tuesday}}
+  Default: {Type: 'AWS::RDS::DBCluster', Properties: {SnapshotIdentifier: !Ref From}}
+  Chosen: {Type: 'AWS::RDS::DBInstance', Properties: {DBSnapshotIdentifier: !If [IsFresh, !Ref 'AWS::NoValue', !Ref From]}}
+  Undecided: {Type: 'AWS::RDS::DBInstance', Properties: {DBSnapshotIdentifier: !If [Odd, a, !Ref From]}}
+  Topic: {Type: 'AWS::SNS::Topic'}
+`), nil)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{
+		"Literal": "tuesday", "Default": "monday", "Chosen": "monday",
+		"Undecided": `{"Fn::If":[{"Fn::Equals":[{"Ref":"AWS::Region"},"x"]},"a","monday"]}`,
+	}, other)
+}

@@ -148,7 +148,7 @@ var Capacity = []string{"DesiredCapacity", "MinSize", "MaxSize"}
 // PerEnvironment are the parameters that differ between the environments of a
 // site by their nature. They are no part of a digest, and a test stack gets
 // its own.
-var PerEnvironment = []string{"Domain", "ZoneName", "Certificate", SnapshotID}
+var PerEnvironment = []string{"Domain", "ZoneName", "Certificate"}
 
 // Parameters are the values of an environment's parameters, all that are sent:
 // every one but ImageId.

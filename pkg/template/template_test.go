@@ -163,7 +163,7 @@ func TestParametersFitTheTemplate(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{
 		"InstanceType": "t3.small", "DatabaseClass": "db.t4g.small", "DatabaseStorage": "20", "DatabaseVersion": "17", "DatabaseMultiAZ": "false",
-		"DatabasePassword": "/web/production/database",
+		"DatabasePassword": "/web/production/database", "DBSnapshotIdentifier": "",
 	}, template.Digestible(values))
 
 	values["ImageId"], values["Colour"] = "ami-1", "red"
