@@ -150,25 +150,25 @@ func (Image) Inspect(ctx context.Context, ami string) error {
 	})
 }
 
-// Test rehearses the change on a copy of production: the update, both ways back; -rehearse even if it was.
-func Test(ctx context.Context, rehearse *bool) error {
-	return deploy(ctx, "test", func(s *release.State) { s.TestOnly, s.Again = true, set(rehearse) })
+// Test rehearses the change on a copy of production: the update, both ways back; -rehearse even if it was; -allow as of release.
+func Test(ctx context.Context, rehearse *bool, allow *string) error {
+	return deploy(ctx, "test", func(s *release.State) { s.TestOnly, s.Again, s.Allow = true, set(rehearse), list(allow) })
 }
 
-// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand; -fix goes ahead though alarms fire.
-func Release(ctx context.Context, rehearse, fix, yes *bool, expect *string) error {
+// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand; -fix goes ahead though alarms fire; -allow=ID,… lets resources go that hold data or addresses.
+func Release(ctx context.Context, rehearse, fix, yes *bool, expect, allow *string) error {
 	return deploy(ctx, "release", func(s *release.State) {
-		s.Again, s.Fix, s.Yes, s.Expect = set(rehearse), set(fix), set(yes), or(expect)
+		s.Again, s.Fix, s.Yes, s.Expect, s.Allow = set(rehearse), set(fix), set(yes), or(expect), list(allow)
 	})
 }
 
-// Rollback takes production back to what ran before, or to release -to=N. -yes -expect=PLAN approve beforehand.
-func Rollback(ctx context.Context, to *int, yes *bool, expect *string) error {
+// Rollback takes production back to what ran before, or to release -to=N. -yes -expect=PLAN approve beforehand; -allow as of release.
+func Rollback(ctx context.Context, to *int, yes *bool, expect, allow *string) error {
 	back := -1
 	if to != nil {
 		back = *to
 	}
-	return deploy(ctx, "rollback", func(s *release.State) { s.Back, s.Yes, s.Expect = back, set(yes), or(expect) })
+	return deploy(ctx, "rollback", func(s *release.State) { s.Back, s.Yes, s.Expect, s.Allow = back, set(yes), or(expect), list(allow) })
 }
 
 // Status tells what production runs, and what is under way.
@@ -347,7 +347,7 @@ func Sweep(ctx context.Context, delete *bool) error {
 		}
 		items, err := sweep.Find(ctx, sweep.Options{
 			Elsewhere: elsewhere,
-			Compute:   c.Compute, Account: c.Account, Trail: c.Trail, Sites: slices.Sorted(maps.Keys(c.Config.Sites)), Run: c.Run,
+			Compute:   c.Compute, Account: c.Account, Databases: c.ConfiguredDatabases(), Trail: c.Trail, Sites: slices.Sorted(maps.Keys(c.Config.Sites)), Run: c.Run,
 		})
 		if err != nil || len(items) == 0 {
 			return show(r, []string{"nothing is left over"}, err)
@@ -565,6 +565,11 @@ func deploy(ctx context.Context, name string, options func(*release.State)) erro
 
 // set says whether a flag is.
 func set(b *bool) bool { return b != nil && *b }
+
+// list is what a flag says, parted at its commas.
+func list(s *string) []string {
+	return strings.FieldsFunc(or(s), func(r rune) bool { return r == ',' })
+}
 
 // or is what a flag says, "" without it.
 func or(s *string) string {

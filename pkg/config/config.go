@@ -88,6 +88,7 @@ type Environment struct {
 	Database    *Database     // nil: none
 	Monitoring  time.Duration // how long alarms are watched after an update, whole minutes
 	Monitor     Monitor
+	Rollback    Rollback
 	Rules       Rules
 	Recovery    Recovery
 }
@@ -110,6 +111,16 @@ type Database struct {
 	// Empty lets rehearsals begin with an empty database. Else each takes a snapshot
 	// of the living one, and works on a copy of its data.
 	Empty bool
+}
+
+// Rollback is what is asked of the ways back from a change.
+type Rollback struct {
+	// Within is how long each of them may take in the rehearsal, by CloudFormation's
+	// clock and without the time until the failure. 0: however long it takes.
+	Within time.Duration
+	// Cancel rehearses the way back from the monitoring window, too. It costs one
+	// more roll there and back.
+	Cancel bool
 }
 
 // Stack is the name of the environment's stack.

@@ -124,6 +124,18 @@ func (m *node) text(key string, to *string, check func(string) error) {
 	*to = v.Value
 }
 
+// word reads one of two, if it is there: whether it is yes.
+func (m *node) word(key, no, yes string, to *bool) {
+	var v string
+	m.text(key, &v, func(s string) error {
+		if s != no && s != yes {
+			return fmt.Errorf("is %q, not %s or %s", s, yes, no)
+		}
+		*to = s == yes
+		return nil
+	})
+}
+
 // need is text for a key that has to be there.
 func (m *node) need(key string, to *string, check func(string) error) {
 	if m.keys[key] == nil {

@@ -216,6 +216,12 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 		z.rest()
 	}
 	e.Database = r.database(m.child("database", false))
+	e.Rollback.Cancel = true
+	if b := m.child("rollback", false); b != nil {
+		b.duration("within", &e.Rollback.Within, 12*time.Hour)
+		b.word("cancel", "false", "true", &e.Rollback.Cancel)
+		b.rest()
+	}
 	m.rest()
 	return e
 }
@@ -230,17 +236,8 @@ func (r *reader) database(m *node) *Database {
 	m.number("storage", &d.Storage, 20, 65536, false)
 	m.text("version", &d.Version, like(databaseVersion, "a version of PostgreSQL such as 17"))
 	m.text("snapshot", &d.Snapshot, like(snapshotName, "the name or ARN of a database snapshot"))
-	word := func(key, no, yes string, to *bool) {
-		m.text(key, new(string), func(v string) error {
-			if v != no && v != yes {
-				return fmt.Errorf("is %q, not %s or %s", v, yes, no)
-			}
-			*to = v == yes
-			return nil
-		})
-	}
-	word("multi_az", "false", "true", &d.MultiAZ)
-	word("rehearse", "copy", "empty", &d.Empty)
+	m.word("multi_az", "false", "true", &d.MultiAZ)
+	m.word("rehearse", "copy", "empty", &d.Empty)
 	m.rest()
 	return d
 }

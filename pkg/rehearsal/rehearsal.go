@@ -1,6 +1,6 @@
 // Package rehearsal tests a change before production sees it: on a stack made
 // like production is now, it makes the very same update, checks it, takes it
-// back in both ways there are, and proves that all is as it was before.
+// back in all ways there are, and proves that all is as it was before.
 //
 // Read Steps from top to bottom. What comes of it is a Record, which the trail
 // keeps as evidence for exactly this baseline and this candidate.
@@ -106,6 +106,10 @@ type State struct {
 	Minutes int    // of the monitoring window
 	Run     string // id of this run; goes into names and tokens
 	Skip    string // why nothing is to be rehearsed, or ""
+	Cancel  bool   // rehearse the way back from the monitoring window, too
+	// Allow are logical ids of resources with data that may be replaced or removed.
+	Allow []string
+	Data  Data
 	// Interrupted says whether somebody stopped the run, who will go on later: then
 	// the test stack stays. nil: nobody does.
 	Interrupted func() bool
@@ -119,7 +123,9 @@ type State struct {
 	Before *stack.State // as recorded before the update
 	Record Record
 
-	probe Probe
+	changed []string // logical ids of what the update really changed
+	rolled  bool     // whether it exchanged machines
+	probe   Probe
 }
 
 // Record is what a rehearsal has shown. It is kept as evidence; there is no
@@ -137,6 +143,7 @@ type Record struct {
 	Availability []Availability     `json:"availability"`
 	Checks       map[string][]Check `json:"checks"`   // by phase
 	Rollback     string             `json:"rollback"` // how the failing update ended, and why
+	Cancel       string             `json:"cancel"`   // how the cancelled one did
 	MayDiffer    map[string]string  `json:"mayDiffer"`
 	Began        time.Time          `json:"began"`
 	Ended        time.Time          `json:"ended"`
@@ -152,6 +159,7 @@ const (
 func Up() []pipeline.Step[State] {
 	return []pipeline.Step[State]{
 		step{"clear what an interrupted rehearsal left", needsBaseline, clear},
+		step{"copy production's database", needsData, takeSnapshot},
 		step{"bring up a test stack like production", needsBaseline, bringUp},
 		step{"check the test stack as it is", needsBaseline, checkBaseline},
 	}
@@ -170,8 +178,10 @@ func Rehearse() []pipeline.Step[State] {
 		step{"check the candidate", needsBaseline, checkCandidate("update")},
 		step{"take the test stack back after success", needsBaseline, goBack},
 		step{"compare with the recorded state", needsBaseline, compare("go back")},
-		step{"make the same update fail and let CloudFormation roll it back", needsBaseline, fail},
-		step{"compare with the recorded state again", needsBaseline, compare("rollback")},
+		step{"make the same update fail and let CloudFormation roll it back", needsRoll, fail},
+		step{"compare with the recorded state again", needsRoll, compare("rollback")},
+		step{"cancel the same update in its monitoring window", needsWindow, cancel},
+		step{"compare with the recorded state once more", needsWindow, compare("cancel")},
 		step{"check that the test stack is as before", needsBaseline, checkAgain},
 
 		step{"delete the test stack and prove that nothing is left", always, remove},
@@ -236,6 +246,29 @@ func always(*State) string { return "" }
 func needsBaseline(s *State) string {
 	if s.Baseline == nil {
 		return "there is no production yet"
+	}
+	return ""
+}
+
+// needsRoll is for what takes machines that can fail.
+func needsRoll(s *State) string {
+	switch {
+	case s.Baseline == nil:
+		return needsBaseline(s)
+	case !s.rolled:
+		return "no machine is exchanged, so none can fail"
+	}
+	return ""
+}
+
+func needsWindow(s *State) string {
+	switch {
+	case s.Baseline == nil:
+		return needsBaseline(s)
+	case s.Minutes == 0:
+		return "there is no monitoring window"
+	case !s.Cancel:
+		return "chain.yaml does not ask for it"
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func clear(ctx context.Context, run *pipeline.Run, s *State) error {
 		switch m := stack.MoveFor(now.Status, true, false); m {
 		case stack.Attach, stack.Continue, stack.Rollback:
 			if now.Status == "DELETE_IN_PROGRESS" {
-				return s.Stack.Delete(ctx, s.token("delete"))
+				return s.erase(ctx)
 			}
 			token, _, err := s.Stack.Running(ctx)
 			if err != nil {
@@ -76,6 +77,9 @@ func clear(ctx context.Context, run *pipeline.Run, s *State) error {
 			if err != nil {
 				return err
 			}
+			if err := s.adopt(ctx, is.Parameters); err != nil {
+				return err
+			}
 			want := s.change("", s.Baseline, true)
 			if len(unlike(is, want)) == 0 {
 				s.Before = is
@@ -84,7 +88,7 @@ func clear(ctx context.Context, run *pipeline.Run, s *State) error {
 			}
 		}
 		run.Note("deleting %s (%s) of an interrupted rehearsal", s.Stack.Name, now.Status)
-		return s.Stack.Delete(ctx, s.token("delete"))
+		return s.erase(ctx)
 	}
 	return fmt.Errorf("%s does not come to rest", s.Stack.Name)
 }
@@ -99,11 +103,6 @@ func undo(run *pipeline.Run, s *State) {
 		}
 		return s.erase(ctx)
 	})
-}
-
-// erase deletes the test stack, whatever it is doing.
-func (s *State) erase(ctx context.Context) error {
-	return s.Stack.Delete(ctx, s.token("delete"))
 }
 
 // Drop deletes a test stack that turned out not to be needed.
@@ -194,12 +193,17 @@ func (s *State) make(ctx context.Context, run *pipeline.Run, c stack.Change) err
 
 // do executes a proposal and follows it.
 func (s *State) do(ctx context.Context, run *pipeline.Run, phase string, p *stack.Proposal, gate stack.Gate) (*stack.Outcome, error) {
+	return s.follow(ctx, run, phase, p, stack.Operation{Gate: gate})
+}
+
+func (s *State) follow(ctx context.Context, run *pipeline.Run, phase string, p *stack.Proposal, op stack.Operation) (*stack.Outcome, error) {
 	if err := s.Stack.Execute(ctx, p); err != nil {
 		return nil, err
 	}
 	run.Await("%s of %s", phase, s.Stack.Name)
 	defer run.Await("")
-	out, err := s.Stack.Follow(ctx, stack.Operation{Token: p.Name, StackID: p.StackID, Gate: gate})
+	op.Token, op.StackID = p.Name, p.StackID
+	out, err := s.Stack.Follow(ctx, op)
 	if err != nil {
 		return nil, err
 	}
@@ -346,8 +350,8 @@ func (s *State) propose(ctx context.Context, op string, d *Deployment, explicit 
 	if err != nil {
 		return nil, err
 	}
-	if bad := p.Shape.Refusals(); len(bad) > 0 {
-		return nil, errors.Join(fmt.Errorf("the change must not happen: %s", strings.Join(bad, "; ")), s.Stack.Withdraw(ctx, p))
+	if bad := p.Shape.Refusals(s.passing()...); len(bad) > 0 {
+		return nil, errors.Join(Lossy("E-REH-05", bad), s.Stack.Withdraw(ctx, p))
 	}
 	return p, nil
 }
@@ -376,7 +380,20 @@ func update(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err != nil {
 		return err
 	}
+	s.changed, s.rolled = out.Changed(), exchanged(s.Before.Group, now.Group)
 	return Landed(now, s.Candidate.Image, s.Before.Group)
+}
+
+// exchanged says whether machines serve now that did not before.
+func exchanged(before, now *stack.Group) bool {
+	if before == nil || now == nil {
+		return false
+	}
+	was := map[string]bool{}
+	for _, i := range before.Serving() {
+		was[i.ID] = true
+	}
+	return slices.ContainsFunc(now.Serving(), func(i stack.Instance) bool { return !was[i.ID] })
 }
 
 // Landed says whether an update really arrived: the parameter, every running
@@ -425,7 +442,7 @@ func compare(after string) func(context.Context, *pipeline.Run, *State) error {
 		if err != nil {
 			return err
 		}
-		if diff := stack.Differences(s.Before, now); len(diff) > 0 {
+		if diff := stack.Differences(s.Before, now, append(s.Record.Changes.Renewed(), s.Allow...)...); len(diff) > 0 {
 			return fmt.Errorf("after %s it is not as it was: %s", after, strings.Join(diff, "; "))
 		}
 		run.Note("as it was: template, parameters, tags, outputs, resources, capacity, launch template, images")
@@ -436,25 +453,41 @@ func compare(after string) func(context.Context, *pipeline.Run, *State) error {
 // fail makes the very same update again and condemns its last new machine.
 // Nothing of the candidate is changed for it: what rolls back is what will run.
 func fail(ctx context.Context, run *pipeline.Run, s *State) error {
-	p, err := s.propose(ctx, "fail", s.Candidate, false)
-	if err != nil {
-		return err
-	}
-	if diff := stack.Compare(s.Record.Changes, p.Shape); len(diff) > 0 {
-		return fmt.Errorf("the second update is not the first: %s", strings.Join(diff, "; "))
-	}
 	gate := s.Gate
 	gate.Condemn = s.Before.Group.Capacity.Desired
-	s.phase("rollback")
-	out, err := s.do(ctx, run, "rollback", p, gate)
+	var err error
+	s.Record.Rollback, err = s.takenBack(ctx, run, "fail", "rollback", stack.Operation{Gate: gate})
+	return err
+}
+
+// cancel makes the very same update once more and, when it is through and only its
+// alarms are still watched, cancels it: what a failed check of ours does there.
+func cancel(ctx context.Context, run *pipeline.Run, s *State) error {
+	var err error
+	s.Record.Cancel, err = s.takenBack(ctx, run, "cancel", "cancel", stack.Operation{Gate: s.Gate, CancelAfter: s.changed})
+	return err
+}
+
+// takenBack makes the rehearsed update again in a way that has CloudFormation roll
+// it back, and says how that ended.
+func (s *State) takenBack(ctx context.Context, run *pipeline.Run, op, phase string, o stack.Operation) (string, error) {
+	p, err := s.propose(ctx, op, s.Candidate, false)
 	if err != nil {
-		return err
+		return "", err
 	}
-	s.Record.Rollback = out.Status + ": " + out.Why()
+	if diff := stack.Compare(s.Record.Changes, p.Shape); len(diff) > 0 {
+		return "", errors.Join(fmt.Errorf("this update is not the first: %s", strings.Join(diff, "; ")), s.Stack.Withdraw(ctx, p))
+	}
+	s.phase(phase)
+	out, err := s.follow(ctx, run, phase, p, o)
+	if err != nil {
+		return "", err
+	}
+	how := out.Status + ": " + out.Why()
 	if !stack.RolledBack(out.Status) {
-		return fmt.Errorf("the failing update was not rolled back but ended in %s: %s", out.Status, out.Why())
+		return how, fmt.Errorf("the update was not rolled back but ended in %s: %s", out.Status, out.Why())
 	}
-	return nil
+	return how, nil
 }
 
 func remove(ctx context.Context, _ *pipeline.Run, s *State) error {

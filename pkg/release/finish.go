@@ -50,6 +50,9 @@ func (s *State) told(run *pipeline.Run) *stack.Stack {
 
 // execute starts the change. From here on it goes on without us.
 func execute(ctx context.Context, run *pipeline.Run, s *State) error {
+	if err := s.unlock(ctx, run); err != nil {
+		return err
+	}
 	s.startProbe(ctx, run)
 	return s.told(run).Execute(ctx, s.Proposal)
 }

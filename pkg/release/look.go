@@ -361,7 +361,7 @@ func withImages(values map[string]string, body []byte) map[string]string {
 // baseline is what production runs, or else what it last ran by the trail.
 func (s *State) baseline(ctx context.Context) error {
 	r := &s.Rehearsal
-	r.Baseline = nil
+	r.Baseline, r.Data.Instance = nil, s.living()
 	if s.Recover && s.Live == nil {
 		return nil // what ran last plays no part: it is lost
 	}
@@ -479,7 +479,11 @@ func (s *State) candidate(ctx context.Context) error {
 // withCapacity are parameter values with the live group's capacity. A roll needs
 // room for as many new machines as there are old ones.
 func (s *State) withCapacity(values map[string]string) map[string]string {
-	if s.Live == nil || s.Live.Group == nil {
+	if s.Live == nil {
+		return maps.Clone(values)
+	}
+	values = s.withData(values)
+	if s.Live.Group == nil {
 		return maps.Clone(values)
 	}
 	return template.WithCapacity(values, s.Live.Group.Capacity.Desired)

@@ -16,6 +16,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/compute/machines"
 	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
@@ -71,7 +72,7 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 	client := compute.New(cfg)
 	out := &Chain{
 		Config: c, Environment: e, Target: t, Place: trail.Place{Site: e.Site.Name, Environment: e.Name, Region: t.Region}, Clone: clone, Trail: tr,
-		Compute: client, Clock: clock.System{}, Gate: stack.Gate{Boot: bootDeadline}, Run: runID(),
+		Compute: client, Databases: database.New(cfg, t.Poll, clock.System{}), Clock: clock.System{}, Gate: stack.Gate{Boot: bootDeadline}, Run: runID(),
 		Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: t.Poll, Factor: t.Factor}),
 	}
 	for _, region := range e.Regions {
@@ -127,10 +128,14 @@ func (c *Chain) In(ctx context.Context, region string) (sweep.Region, error) {
 		return sweep.Region{}, err
 	}
 	client := compute.New(cfg)
-	return sweep.Region{
+	out := sweep.Region{
 		Name: region, Compute: client,
 		Account: stack.Open(stack.Options{AWS: cfg, Machines: machines.Of(client), Poll: c.Target.Poll, Factor: c.Target.Factor}),
-	}, nil
+	}
+	if c.ConfiguredDatabases() != nil {
+		out.Databases = database.New(cfg, c.Target.Poll, c.Clock)
+	}
+	return out, nil
 }
 
 // private says whether the trail is the target's own, not a branch of the user's remote.
@@ -206,15 +211,14 @@ func (c *Chain) Start() *State {
 	s.Rehearsal = rehearsal.State{
 		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-test-", Tags: Tags(site.Name, "test"), Gate: c.Gate,
 		Minutes: int(c.Environment.Monitoring / time.Minute), Run: c.Run, Triggers: triggers, Interrupted: c.Interrupted,
-		Own: func(values map[string]string, stack string) map[string]string {
-			return template.ForTest(values, site, stack)
-		},
+		Own: s.forTest, Data: rehearsal.Data{Client: c.Databases}, Cancel: c.Environment.Rollback.Cancel,
 	}
 	return s
 }
 
 // Do runs a state's steps.
 func (s *State) Do(ctx context.Context, env pipeline.Env) error {
+	s.Rehearsal.Allow = s.Allow
 	if s.Interrupted == nil {
 		s.Interrupted = func() bool { return ctx.Err() != nil }
 		s.Rehearsal.Interrupted = s.Interrupted

@@ -196,7 +196,10 @@ func (s *State) plan(ctx context.Context, run *pipeline.Run) error {
 	if p.Empty {
 		return &report.Failure{Code: report.Policy, ID: "E-REL-05", What: "CloudFormation finds nothing to change, and yet production is not what is wanted", State: "nothing was changed", Next: []string{"./station.sh diff"}}
 	}
-	bad := p.Shape.Refusals()
+	if lost := p.Shape.Refusals(s.Allow...); len(lost) > 0 {
+		return errors.Join(rehearsal.Lossy("E-REL-17", lost), s.withdraw(ctx))
+	}
+	var bad []string
 	if !s.change().Create {
 		bad = append(bad, s.unrehearsed(run, p)...)
 	} else if more := s.unrehearsedCreate(p); len(more) > 0 {
@@ -409,6 +412,9 @@ func intent(ctx context.Context, run *pipeline.Run, s *State) error {
 		}
 		if s.Unrehearsed != "" {
 			r.Details["unrehearsed"] = s.Unrehearsed
+		}
+		if len(s.Allow) > 0 {
+			r.Details["allowed"] = strings.Join(s.Allow, ", ")
 		}
 	}
 	if s.Proposal != nil && s.Proposal.ID != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
@@ -35,6 +36,7 @@ type Chain struct {
 	Clone       *trail.Clone
 	Trail       *trail.Trail
 	Compute     *compute.Client
+	Databases   *database.Client
 	Account     *stack.Account
 	Checks      rehearsal.Checks
 	DNS         *route53.Client     // Route 53 knows no regions
@@ -72,6 +74,10 @@ type State struct {
 	// Recover is a release that brings production up where it was lost: it only
 	// creates, and nothing of it is rehearsed.
 	Recover bool
+
+	// Allow are logical ids of production's resources whose loss or exchange is wanted,
+	// though they hold data or addresses.
+	Allow []string
 
 	Live     *stack.State // production as it is; nil: there is none
 	Status   string       // of its stack
@@ -116,6 +122,8 @@ func Steps() []pipeline.Step[State] {
 			step{"finish what was interrupted", interrupted, resume},
 			step{"wait for what is under way", busy, await},
 			step{"look again, now that nobody else is at it", somethingToDo, lookAgain},
+			step{"look for data that would be lost", somethingToDo, guardData},
+			step{"see to the database's password", noDatabase, password},
 			pipeline.Together("bake the image while a test stack comes up",
 				bake(),
 				rehearse(rehearsal.Up()),

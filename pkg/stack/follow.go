@@ -37,6 +37,10 @@ type Operation struct {
 	// Watch is asked while an update runs, in its monitoring window too. Its error
 	// cancels the update, as long as that is possible. nil: nobody watches.
 	Watch func(ctx context.Context) error
+	// CancelAfter, if not empty, are the logical ids of all that the update changes:
+	// when they are done, and its monitoring window has begun, it is cancelled. It is
+	// how a rehearsal has a good candidate taken back there.
+	CancelAfter []string
 }
 
 // An Outcome is how an operation ended.
@@ -224,6 +228,9 @@ func (f *follower) look(ctx context.Context) (bool, bool, error) {
 			return false, true, f.cancel(ctx, err.Error())
 		}
 	}
+	if own.Status == "UPDATE_IN_PROGRESS" && !f.canceled && f.arrived() {
+		return false, true, f.cancel(ctx, "cancelled on purpose in its monitoring window")
+	}
 	act, err := f.gate.look(ctx, phaseOf(f.events, own))
 	f.verdicts = appendNew(f.verdicts, f.gate.verdicts...)
 	if err != nil {
@@ -313,6 +320,34 @@ func (f *follower) cancel(ctx context.Context, why string) error {
 	f.canceled = true
 	f.verdicts = appendNew(f.verdicts, why)
 	return nil
+}
+
+// arrived says whether all that was to be waited for before the update is
+// cancelled has been done.
+func (f *follower) arrived() bool {
+	done := (&Outcome{Events: f.events}).Changed()
+	for _, id := range f.op.CancelAfter {
+		if !slices.Contains(done, id) {
+			return false
+		}
+	}
+	return len(f.op.CancelAfter) > 0
+}
+
+// Changed are the logical ids of what the update made or changed, before anything
+// was cleaned up or taken back: of what a change set only looks at again there is
+// no event.
+func (o *Outcome) Changed() []string {
+	var out []string
+	for _, e := range o.Events {
+		if e.Own() && (strings.Contains(e.Status, "CLEANUP") || strings.Contains(e.Status, "ROLLBACK")) {
+			break
+		}
+		if !e.Own() && (e.Status == "UPDATE_COMPLETE" || e.Status == "CREATE_COMPLETE") {
+			out = append(out, e.Logical)
+		}
+	}
+	return out
 }
 
 // tries is how often a failed rollback is led out before a person is asked.
