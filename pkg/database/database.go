@@ -43,6 +43,7 @@ type Snapshot struct {
 	Status    string // "creating", "available", …
 	Created   time.Time
 	Encrypted bool
+	Key       string // ARN of the KMS key that it is encrypted by
 	Tags      map[string]string
 }
 
@@ -60,6 +61,7 @@ type answer struct {
 		Status    string
 		Created   string `xml:"SnapshotCreateTime"`
 		Encrypted bool
+		Key       string                        `xml:"KmsKeyId"`
 		Tags      []struct{ Key, Value string } `xml:"TagList>Tag"`
 	} `xml:"DescribeDBSnapshotsResult>DBSnapshots>DBSnapshot"`
 	Marker string `xml:"DescribeDBSnapshotsResult>Marker"`
@@ -84,7 +86,7 @@ func (c *Client) Find(ctx context.Context, q Query) ([]Snapshot, error) {
 			return nil, fmt.Errorf("list snapshots of databases: %w", err)
 		}
 		for _, s := range page.Snapshots {
-			n := Snapshot{ID: s.ID, ARN: s.ARN, Instance: s.Instance, Kind: s.Kind, Status: s.Status, Encrypted: s.Encrypted, Tags: map[string]string{}}
+			n := Snapshot{ID: s.ID, ARN: s.ARN, Instance: s.Instance, Kind: s.Kind, Status: s.Status, Encrypted: s.Encrypted, Key: s.Key, Tags: map[string]string{}}
 			n.Created, _ = time.Parse(time.RFC3339, s.Created) // none while it is made
 			for _, t := range s.Tags {
 				n.Tags[t.Key] = t.Value

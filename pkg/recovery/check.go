@@ -29,8 +29,12 @@ func fault(next, format string, args ...any) []Fault {
 	return []Fault{{fmt.Sprintf(format, args...), []string{next}}}
 }
 
-// reach is how long a region may take to say whether it is there.
-const reach = 20 * time.Second
+// reach is how long a region may take to say whether it is there, in AWS time.
+// Calls take their own time wherever they go: atLeast is not divided.
+const (
+	reach   = 20 * time.Second
+	atLeast = 2 * time.Second
+)
 
 // A glance is one of the things that could stop a recovery.
 type glance struct {
@@ -138,7 +142,7 @@ func production(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, erro
 		if err != nil {
 			return out, err
 		}
-		near, cancel := context.WithTimeout(ctx, reach)
+		near, cancel := context.WithTimeout(ctx, max(atLeast, c.Target.Scale(reach)))
 		is, err := there.Account.Stack(c.Environment.Stack()).Read(near)
 		works := err == nil && Works(near, c, there.Compute, is) == nil
 		cancel()
@@ -307,7 +311,7 @@ func images(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
 	if half, err := s.half(ctx, recipe.Key); err != nil || len(half) > 0 {
 		return half, err
 	}
-	home.Home = c.Place.Region
+	home.Home, s.local = c.Place.Region, true
 	recipe, found, err = image.Current(ctx, home.ImageOptions())
 	if err != nil {
 		return nil, err
@@ -368,14 +372,6 @@ func fitting(ctx context.Context, _ *pipeline.Run, s *State) ([]Fault, error) {
 		return append(out, fault("set sizes.instance_type in chain.yaml to one that "+c.Place.Region+" has", "there is no instance type %s in %s", e.Sizes.InstanceType, c.Place.Region)...), nil
 	}
 	return out, err
-}
-
-// data refuses a time whose data nobody keeps.
-func data(_ context.Context, _ *pipeline.Run, s *State) ([]Fault, error) {
-	if s.At.IsZero() {
-		return nil, nil
-	}
-	return fault("the same command without -at", "%s keeps no data, there is none of %s to restore", s.Chain.Environment.Stack(), s.At.UTC().Format(time.RFC3339)), nil
 }
 
 // Time is a moment as people give it: RFC 3339, "2026-11-23 22:15" in UTC; "" is

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/compute"
+	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
@@ -127,8 +128,8 @@ func (d *Drill) judge() error {
 		}
 	case !r.Good():
 		return &report.Failure{
-			Code: report.Policy, ID: "E-DR-06", What: "the recovery time objective was missed: " + r.verdict(), State: "production is untouched, the drill's stack is deleted",
-			Next: []string{"see the report's time line", "set recovery.rto in chain.yaml to what can be kept"},
+			Code: report.Policy, ID: "E-DR-06", What: "the objective was missed: " + r.verdict(), State: "production is untouched, the drill's stack is deleted",
+			Next: []string{"see the report's time line", "set recovery.rto and recovery.rpo in chain.yaml to what can be kept"},
 		}
 	}
 	return nil
@@ -175,7 +176,7 @@ type drillBake struct{ index int }
 // options of the bake: no template is to name what a drill makes.
 func (d *Drill) options() image.Options {
 	c := *d.Chain
-	if d.found.bakes || d.Scenario == "amis-gone" {
+	if d.found.local || d.Scenario == "amis-gone" {
 		c.Home = c.Place.Region
 	}
 	o := c.ImageOptions()
@@ -204,6 +205,7 @@ func drillCheck(ctx context.Context, run *pipeline.Run, d *Drill) error {
 		{"the image", images},
 		{"the hosted zone", zoned},
 		{"instance type and certificate", fitting},
+		{"state data", data},
 	}
 	return lookAll(ctx, run, d.found, "the drill cannot begin", list)
 }
@@ -233,7 +235,7 @@ func drillLock(ctx context.Context, run *pipeline.Run, d *Drill) error {
 
 // inventory is what there is that a drill might leave something beside.
 type inventory struct {
-	stacks, images, snapshots []string
+	stacks, images, snapshots []string // databases' among the latter
 	addresses, networks       int
 	leads                     []string // addresses of production's domain
 }
@@ -261,6 +263,19 @@ func (d *Drill) inventory(ctx context.Context) (inventory, error) {
 	}
 	for _, s := range snapshots {
 		out.snapshots = append(out.snapshots, "snapshot "+s.ID)
+	}
+	if c.Environment.Database != nil {
+		db, err := databases(ctx, c)
+		if err != nil {
+			return out, err
+		}
+		all, err := db.Find(ctx, database.Query{Kind: "manual"}) // RDS makes others all the time
+		if err != nil {
+			return out, err
+		}
+		for _, s := range all {
+			out.snapshots = append(out.snapshots, "database snapshot "+s.ID)
+		}
 	}
 	addresses, err := c.Compute.Addresses(ctx)
 	if err != nil {
@@ -317,6 +332,7 @@ func before(ctx context.Context, run *pipeline.Run, d *Drill) error {
 
 func lost(_ context.Context, run *pipeline.Run, d *Drill) error {
 	now := d.Chain.Clock.Now()
+	d.Report.Data, d.Report.DataObjective, d.Report.asOf = d.found.Report.Data, d.found.Report.DataObjective, d.found.restored
 	d.Report.mark(T0, Scenarios[d.Scenario], now)
 	d.Report.mark(T2, "the recovery was begun", now)
 	run.Note("from now on %s", Scenarios[d.Scenario])
@@ -335,8 +351,12 @@ func candidate(ctx context.Context, run *pipeline.Run, d *Drill) error {
 		return err
 	}
 	d.Report.Image = ami
+	parameters := template.Parameters(c.Environment)
+	if id := d.found.Release.Snapshot; id != "" {
+		parameters[template.SnapshotID] = id
+	}
 	d.practice.Candidate = &rehearsal.Deployment{
-		Body: string(body), Parameters: template.Parameters(c.Environment), Image: ami, Key: d.bake.Result.Recipe.Key,
+		Body: string(body), Parameters: parameters, Image: ami, Key: d.bake.Result.Recipe.Key,
 	}
 	return nil
 }
@@ -362,6 +382,9 @@ func traffic(ctx context.Context, run *pipeline.Run, d *Drill) error {
 		return err
 	}
 	d.Report.Checks = append(d.Report.Checks, d.practice.Record.Checks["create"]...)
+	if !d.found.restored.IsZero() {
+		d.Report.mark(T4, "the database is restored, as of "+d.found.restored.UTC().Format(time.RFC3339), now)
+	}
 	d.Report.mark(T6, "the page was verified at its own name and at each address", d.Chain.Clock.Now())
 	run.Measure("dr rto seconds", d.Report.Took.Seconds())
 	p := d.Chain.Checks.Probe(context.WithoutCancel(ctx), is, d.practice.Candidate.Key)
@@ -397,6 +420,16 @@ func (d *Drill) served(run *pipeline.Run, list []rehearsal.Availability, phase s
 func after(ctx context.Context, run *pipeline.Run, d *Drill) error {
 	if d.Scenario == "amis-gone" {
 		if err := d.dropImage(ctx); err != nil {
+			return err
+		}
+	}
+	if d.Chain.Environment.Database != nil {
+		// What a database leaves as it goes is a copy of what is elsewhere.
+		db, err := databases(ctx, d.Chain)
+		if err == nil {
+			err = db.Forget(ctx, d.practice.Stack.Name)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,10 @@ type State struct {
 	Report  Report
 
 	bakes bool   // no image survived
+	local bool   // the image is one that was or will be baked in this region, no copy
 	key   string // what /version answers
+
+	restored time.Time // when the data was as it is restored; zero: there is none
 }
 
 // New makes the state of a recovery.
@@ -140,6 +143,9 @@ func up(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	s.key = i.Tags[image.TagKey]
 	s.Report.mark(T3, "the stack is complete and its targets are healthy", s.Chain.Clock.Now())
+	if !s.restored.IsZero() {
+		s.Report.mark(T4, "the database is restored, as of "+s.restored.UTC().Format(time.RFC3339), s.Chain.Clock.Now())
+	}
 	s.Report.Image = s.Release.Live.Image()
 	run.Note("production is up on %d machines", len(s.Release.Live.Group.Serving()))
 	return nil
@@ -209,6 +215,7 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 		{Name: "runs", Value: fmt.Sprintf("http://%s/, image %s (key %s)", c.Environment.Domain, s.Report.Image, s.key)},
 		{Name: "took", Value: s.Report.durations(took)},
 		{Name: "objective", Value: s.Report.verdict()},
+		{Name: "data", Value: s.Report.Data},
 		{Name: "recorded", Value: "recovered-unrehearsed, release " + fmt.Sprint(s.number())},
 	}
 	for _, m := range s.Report.Manual {

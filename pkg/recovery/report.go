@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/rehearsal"
 	"github.com/build-deploy-chain/chain/pkg/release"
@@ -59,6 +60,10 @@ type Report struct {
 	// Data is what was restored; "none" where the template keeps none, and then
 	// there is no RPO to measure.
 	Data string `json:"data"`
+	// DataObjective and DataAge are RPO, wanted and had: how much older than the
+	// first moment the restored data is.
+	DataObjective time.Duration `json:"rpo_ns,omitempty"`
+	DataAge       time.Duration `json:"dataAge_ns,omitempty"`
 
 	Inputs    []Input                  `json:"inputs"` // from outside the repository
 	Was       []string                 `json:"was,omitempty"`
@@ -72,6 +77,7 @@ type Report struct {
 
 	Files string `json:"-"`
 	mu    *sync.Mutex
+	asOf  time.Time
 }
 
 // Moment is one of the points that times are taken between.
@@ -109,6 +115,9 @@ func (r *Report) mark(name, what string, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Moments = append(r.Moments, Moment{name, what, at.UTC()})
+	if !r.asOf.IsZero() {
+		r.DataAge = r.Moments[0].At.Sub(r.asOf)
+	}
 	if name == T6 {
 		r.Took = at.Sub(r.Moments[0].At)
 	}
@@ -134,6 +143,17 @@ func (r *Report) check(list verify.Findings) {
 	}
 }
 
+// restores notes what data is restored, and how old it may be.
+func (r *Report) restores(snap *database.Snapshot, objective time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asOf, r.DataObjective = snap.Created, objective
+	r.Data = fmt.Sprintf("snapshot %s of %s", snap.ID, snap.Created.UTC().Format(time.RFC3339))
+	if len(r.Moments) > 0 {
+		r.DataAge = r.Moments[0].At.Sub(snap.Created)
+	}
+}
+
 // listen hears the steps and how long each took.
 func (r *Report) listen(env pipeline.Env) pipeline.Env {
 	told := env.Tell
@@ -152,13 +172,18 @@ func (r *Report) listen(env pipeline.Env) pipeline.Env {
 
 // Good says whether it ended well, in time, and left nothing.
 func (r *Report) Good() bool {
-	return r.Error == "" && r.Took > 0 && r.Took <= r.Objective && len(r.Leftovers) == 0
+	return r.Error == "" && r.Took > 0 && r.Took <= r.Objective && !r.stale() && len(r.Leftovers) == 0
 }
+
+// stale says whether the restored data is older than was promised.
+func (r *Report) stale() bool { return !r.asOf.IsZero() && r.DataAge > r.DataObjective }
 
 func (r *Report) verdict() string {
 	switch {
 	case r.Took == 0:
 		return "nothing was verified"
+	case r.stale():
+		return fmt.Sprintf("MISSED: the data is %s old, at most %s is wanted; the page took %s of %s", report.Short(r.DataAge), r.DataObjective, report.Short(r.Took), r.Objective)
 	case r.Took > r.Objective:
 		return fmt.Sprintf("MISSED: %s, wanted within %s", report.Short(r.Took), r.Objective)
 	}

@@ -207,7 +207,7 @@ func (w *world) lose(t testing.TB, region string, api bool) {
 
 func (w *world) fault(t testing.TB, kind string, match, args map[string]string) {
 	t.Helper()
-	_, err := w.l.Fault(state.Fault{Kind: kind, Match: match, Args: args})
+	_, err := w.l.Fault(state.Fault{Kind: kind, Match: match, Args: args, Times: -1})
 	require.NoError(t, err)
 }
 

@@ -468,6 +468,9 @@ func (s *State) candidate(ctx context.Context) error {
 	}
 	values := template.Parameters(s.Environment)
 	values["Domain"] = s.Environment.DomainIn(s.Place.Region)
+	if s.Recover && s.Snapshot != "" {
+		values[template.SnapshotID] = s.Snapshot
+	}
 	d := &rehearsal.Deployment{
 		Body: string(body), Parameters: s.withCapacity(values), Image: s.Image, Key: s.Key, Tags: Tags(s.Place.Site, s.Place.Environment),
 	}

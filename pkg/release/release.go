@@ -74,6 +74,8 @@ type State struct {
 	// Recover is a release that brings production up where it was lost: it only
 	// creates, and nothing of it is rehearsed.
 	Recover bool
+	// Snapshot is what a recovery restores the database from.
+	Snapshot string
 
 	// Allow are logical ids of production's resources whose loss or exchange is wanted,
 	// though they hold data or addresses.
