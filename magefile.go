@@ -282,6 +282,18 @@ func (Dr) Switch(ctx context.Context, region *string, yes *bool) error {
 	})
 }
 
+// Runbook writes docs/runbook.md's page for this site, to be printed.
+func (Dr) Runbook(ctx context.Context) error {
+	return run(ctx, "dr:runbook", func(_ context.Context, r *report.Report) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		file, err := recovery.WriteRunbook(c)
+		return show(r, []string{file}, err)
+	})
+}
+
 func toolsLacking(ctx context.Context) ([]string, error) {
 	found, err := station.Check(ctx, stationOptions())
 	var missing []string

@@ -9,7 +9,6 @@ import (
 
 	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
-	"github.com/build-deploy-chain/chain/pkg/release"
 )
 
 // data finds the snapshot that the database is restored from: the newest of this
@@ -24,10 +23,7 @@ func data(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
 		}
 		return fault("the same command without -at", "%s keeps no data, there is none of %s to restore", e.Stack(), s.At.UTC().Format(time.RFC3339)), nil
 	}
-	db, err := databases(ctx, c)
-	if err != nil {
-		return nil, err
-	}
+	db := c.Databases
 	list, err := db.Find(ctx, database.Query{})
 	if err != nil {
 		return nil, err
@@ -91,14 +87,6 @@ func (s *State) locked(ctx context.Context, run *pipeline.Run, db *database.Clie
 		next = append(next, "aws kms cancel-key-deletion --region "+s.Chain.Place.Region+" --key-id "+snap.Key+"  # then enable-key")
 	}
 	return []Fault{{fmt.Sprintf("the snapshot %s is encrypted by the key %s, which is %s", snap.ID, snap.Key, strings.ToLower(state)), next}}
-}
-
-func databases(ctx context.Context, c *release.Chain) (*database.Client, error) {
-	cfg, err := c.Target.AWS(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return database.New(cfg, c.Target.Poll, c.Clock), nil
 }
 
 // ofStack says whether a snapshot holds the data of a stack's own database: by

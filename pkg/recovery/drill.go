@@ -265,11 +265,7 @@ func (d *Drill) inventory(ctx context.Context) (inventory, error) {
 		out.snapshots = append(out.snapshots, "snapshot "+s.ID)
 	}
 	if c.Environment.Database != nil {
-		db, err := databases(ctx, c)
-		if err != nil {
-			return out, err
-		}
-		all, err := db.Find(ctx, database.Query{Kind: "manual"}) // RDS makes others all the time
+		all, err := c.Databases.Find(ctx, database.Query{Kind: "manual"}) // RDS makes others all the time
 		if err != nil {
 			return out, err
 		}
@@ -425,11 +421,7 @@ func after(ctx context.Context, run *pipeline.Run, d *Drill) error {
 	}
 	if d.Chain.Environment.Database != nil {
 		// What a database leaves as it goes is a copy of what is elsewhere.
-		db, err := databases(ctx, d.Chain)
-		if err == nil {
-			err = db.Forget(ctx, d.practice.Stack.Name)
-		}
-		if err != nil {
+		if err := d.Chain.Databases.Forget(ctx, d.practice.Stack.Name); err != nil {
 			return err
 		}
 	}
