@@ -103,10 +103,11 @@ type State struct {
 	Own     func(values map[string]string, stack string) map[string]string
 	Tags    map[string]string // the test's values of the tags that do
 	Gate    stack.Gate
-	Minutes int    // of the monitoring window
-	Run     string // id of this run; goes into names and tokens
-	Skip    string // why nothing is to be rehearsed, or ""
-	Cancel  bool   // rehearse the way back from the monitoring window, too
+	Minutes int           // of the monitoring window
+	Run     string        // id of this run; goes into names and tokens
+	Skip    string        // why nothing is to be rehearsed, or ""
+	Cancel  bool          // rehearse the way back from the monitoring window, too
+	Within  time.Duration // how long each way back may take; 0: however long it does
 	// Allow are logical ids of resources with data that may be replaced or removed.
 	Allow []string
 	Data  Data
@@ -140,6 +141,7 @@ type Record struct {
 	Changes      stack.Shape        `json:"changes"` // of the update
 	Back         stack.Shape        `json:"back"`    // of the way back
 	Seconds      map[string]float64 `json:"seconds"` // by phase, by CloudFormation's clock
+	Ways         []Way              `json:"ways"`    // back
 	Availability []Availability     `json:"availability"`
 	Checks       map[string][]Check `json:"checks"`   // by phase
 	Rollback     string             `json:"rollback"` // how the failing update ended, and why

@@ -430,6 +430,7 @@ func goBack(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err != nil {
 		return err
 	}
+	s.way("go back", out)
 	if !stack.Good(out.Status) {
 		return fmt.Errorf("the way back ended in %s: %s", out.Status, out.Why())
 	}
@@ -483,6 +484,7 @@ func (s *State) takenBack(ctx context.Context, run *pipeline.Run, op, phase stri
 	if err != nil {
 		return "", err
 	}
+	s.way(phase, out)
 	how := out.Status + ": " + out.Why()
 	if !stack.RolledBack(out.Status) {
 		return how, fmt.Errorf("the update was not rolled back but ended in %s: %s", out.Status, out.Why())
@@ -503,7 +505,8 @@ func (a Availability) measure(run *pipeline.Run) {
 	run.Measure("gap seconds."+a.Phase, a.Gap.Seconds())
 }
 
-// judge fails a rehearsal in which a user was not served.
+// judge fails a rehearsal in which a user was not served, or whose ways back were
+// slower than allowed.
 func judge(_ context.Context, run *pipeline.Run, s *State) error {
 	r := &s.Record
 	r.Kind, r.Stack, r.Ended = KindCreate, s.Stack.Name, run.Clock().Now().UTC()
@@ -519,8 +522,14 @@ func judge(_ context.Context, run *pipeline.Run, s *State) error {
 			bad = append(bad, a.Phase+": "+a.String())
 		}
 	}
+	if w, ok := r.Slowest(); ok {
+		run.Fact("expected time of a way back", w)
+	}
 	if len(bad) > 0 {
 		return errors.New(strings.Join(bad, "; "))
+	}
+	if why := r.TooSlow(s.Within); why != "" {
+		return tooSlow(why)
 	}
 	return nil
 }

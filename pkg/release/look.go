@@ -545,6 +545,9 @@ func (s *State) expired(e *trail.Evidence) string {
 	if err := json.Unmarshal(e.Record, &r); err != nil || r.Ended.IsZero() {
 		return "the evidence " + short(e.Commit) + " does not tell its time"
 	}
+	if why := r.TooSlow(s.Environment.Rollback.Within); why != "" {
+		return "the evidence " + short(e.Commit) + " does not suffice: " + why
+	}
 	if age := s.Clock.Now().Sub(r.Ended); age > s.Environment.Rules.Evidence {
 		return fmt.Sprintf("the evidence %s is from %s, and counts for %s", short(e.Commit), r.Ended.UTC().Format("2006-01-02 15:04 MST"), s.Environment.Rules.Evidence)
 	}

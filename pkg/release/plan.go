@@ -382,6 +382,9 @@ func (s *State) Plan() []string {
 			took = append(took, fmt.Sprintf("%s %.0fs", k, r.Seconds[k]))
 		}
 		out = append(out, "rehearsed: "+strings.Join(took, ", "))
+		if w, ok := r.Slowest(); ok {
+			out = append(out, "expected time of a way back: "+w.String())
+		}
 	} else if s.Unrehearsed != "" {
 		out = append(out, "not rehearsed: "+s.Unrehearsed)
 	}

@@ -209,6 +209,7 @@ var masks = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "…"},
 	{regexp.MustCompile(`\b[0-9a-fA-F]{12,}\b`), "…"},
 	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms)\b`), "…"},
+	{regexp.MustCompile(`(expected time of a way back: ).*`), "$1…"},
 	{regexp.MustCompile(`release(/\S+/| |=)\d+`), "release$1…"},
 	{regexp.MustCompile(`0 of \d+ requests`), "0 of … requests"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:…"},

@@ -65,6 +65,28 @@ func (e Event) String() string {
 // Took is how long it ran, by CloudFormation's clock.
 func (o *Outcome) Took() time.Duration { return o.Ended.Sub(o.Began) }
 
+// Back is how long the stack took to be taken back, the resource that was longest
+// at it, and how long that was: the rollback where there was one, else all of it.
+func (o *Outcome) Back() (took time.Duration, resource string, longest time.Duration) {
+	began := o.Began
+	first := map[string]time.Time{}
+	for _, e := range o.Events {
+		switch {
+		case e.Own() && strings.HasSuffix(e.Status, "ROLLBACK_IN_PROGRESS") && began.Equal(o.Began):
+			began, resource, longest = e.Time, "", 0
+			clear(first)
+		case e.Own():
+		case strings.HasSuffix(e.Status, "_IN_PROGRESS"):
+			if first[e.Logical].IsZero() {
+				first[e.Logical] = e.Time
+			}
+		case !first[e.Logical].IsZero() && e.Time.Sub(first[e.Logical]) > longest:
+			resource, longest = e.Logical, e.Time.Sub(first[e.Logical])
+		}
+	}
+	return o.Ended.Sub(began), resource, longest
+}
+
 // Why is the best reason there is, for people.
 func (o *Outcome) Why() string {
 	switch {
