@@ -150,9 +150,11 @@ func (Image) Inspect(ctx context.Context, ami string) error {
 	})
 }
 
-// Test rehearses the change on a copy of production: the update, both ways back; -rehearse even if it was; -allow as of release.
-func Test(ctx context.Context, rehearse *bool, allow *string) error {
-	return deploy(ctx, "test", func(s *release.State) { s.TestOnly, s.Again, s.Allow = true, set(rehearse), list(allow) })
+// Test rehearses the change on a copy of production: the update, both ways back; -rehearse even if it was; -drill with every alarm made to fire; -allow as of release.
+func Test(ctx context.Context, rehearse, drill *bool, allow *string) error {
+	return deploy(ctx, "test", func(s *release.State) {
+		s.TestOnly, s.Again, s.FireDrill, s.Allow = true, set(rehearse) || set(drill), set(drill), list(allow)
+	})
 }
 
 // Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand; -fix goes ahead though alarms fire; -allow=ID,… lets resources go that hold data or addresses.

@@ -54,6 +54,7 @@ func (c *Config) lab(t *Target) error {
 	t.Credentials = credentials.NewStaticCredentialsProvider("AKIALAB0000000000000", "lab", "")
 	t.Remote = filepath.Join(dir, "trail.git")
 	t.GitDir = filepath.Join(dir, "trail")
+	t.Hear = "127.0.0.1:0"
 	t.Poll = Poll{100 * time.Millisecond, time.Second}
 	t.PinFirst = true
 	key := filepath.Join(dir, "signing.pem")

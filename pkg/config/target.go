@@ -41,6 +41,10 @@ type Target struct {
 	Source string // the user's clone, which is read: HEAD, chain.yaml, the recipes
 	State  string // directory for logs and caches, ".chain"
 
+	// Hear is the address on which the topics of this target reach a listener of
+	// ours, "127.0.0.1:0"; "": they do not.
+	Hear string
+
 	Poll   Poll
 	Factor float64 // own waits are divided by it; 1 against AWS
 	Ask    bool    // a person approves before production changes

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/build-deploy-chain/chain/pkg/drill"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/stack"
@@ -117,6 +118,11 @@ type State struct {
 	// Triggers are the logical ids of the alarms that a template marks as rollback triggers.
 	Triggers func(body string) []string
 
+	// Drill makes every alarm of the test stack, which runs the candidate then, fire
+	// and clear. NoDrill is why none is due, or "".
+	Drill   func(ctx context.Context, run *pipeline.Run, s *stack.State) (*drill.Result, error)
+	NoDrill func() string
+
 	Baseline  *Deployment // nil: there is none, the first release
 	Candidate *Deployment // may be filled in while the test stack comes up
 
@@ -147,8 +153,10 @@ type Record struct {
 	Rollback     string             `json:"rollback"` // how the failing update ended, and why
 	Cancel       string             `json:"cancel"`   // how the cancelled one did
 	MayDiffer    map[string]string  `json:"mayDiffer"`
-	Began        time.Time          `json:"began"`
-	Ended        time.Time          `json:"ended"`
+	// Drill is the newest fire drill, of this rehearsal or of an earlier one.
+	Drill *drill.Result `json:"drill,omitempty"`
+	Began time.Time     `json:"began"`
+	Ended time.Time     `json:"ended"`
 }
 
 // Kinds of rehearsals.
@@ -185,6 +193,9 @@ func Rehearse() []pipeline.Step[State] {
 		step{"cancel the same update in its monitoring window", needsWindow, cancel},
 		step{"compare with the recorded state once more", needsWindow, compare("cancel")},
 		step{"check that the test stack is as before", needsBaseline, checkAgain},
+
+		step{"bring the candidate's alarms up for a fire drill", needsDrill(needsBaseline), again},
+		step{"fire drill: make every alarm fire and clear", needsDrill(always), fireDrill},
 
 		step{"delete the test stack and prove that nothing is left", always, remove},
 		step{"judge the measurements", always, judge},
@@ -273,6 +284,22 @@ func needsWindow(s *State) string {
 		return "chain.yaml does not ask for it"
 	}
 	return ""
+}
+
+// needsDrill leaves a step out where no fire drill is due.
+func needsDrill(skip func(*State) string) func(*State) string {
+	return func(s *State) string {
+		if reason := skip(s); reason != "" {
+			return reason
+		}
+		switch {
+		case s.Drill == nil:
+			return "nobody asked for one"
+		case s.NoDrill != nil:
+			return s.NoDrill()
+		}
+		return ""
+	}
 }
 
 func isFirst(s *State) string {

@@ -492,6 +492,42 @@ func (s *State) takenBack(ctx context.Context, run *pipeline.Run, op, phase stri
 	return how, nil
 }
 
+// again brings the candidate back, which was rolled back: its alarms are the ones
+// that have to fire.
+func again(ctx context.Context, run *pipeline.Run, s *State) error {
+	s.stop()
+	p, err := s.propose(ctx, "drill", s.Candidate, false)
+	if err != nil {
+		return err
+	}
+	out, err := s.do(ctx, run, "fire drill", p, s.Gate)
+	if err != nil {
+		return err
+	}
+	if !stack.Good(out.Status) {
+		return fmt.Errorf("the update for the fire drill ended in %s: %s", out.Status, out.Why())
+	}
+	return nil
+}
+
+func fireDrill(ctx context.Context, run *pipeline.Run, s *State) error {
+	now, err := s.Stack.Read(ctx)
+	if err != nil {
+		return err
+	}
+	run.Await("the alarms of %s", s.Stack.Name)
+	defer run.Await("")
+	began := run.Clock().Now()
+	if s.Record.Drill, err = s.Drill(ctx, run, now); err != nil {
+		return fmt.Errorf("fire drill: %w", err)
+	}
+	for _, a := range s.Record.Drill.Alarms {
+		run.Measure("seconds until "+a.ID+" fires", a.Seconds)
+	}
+	run.Note("%d alarms fired, were told, and cleared, in %s", len(s.Record.Drill.Alarms), run.Clock().Now().Sub(began).Round(time.Second))
+	return nil
+}
+
 func remove(ctx context.Context, _ *pipeline.Run, s *State) error {
 	s.stop()
 	return s.erase(ctx)

@@ -447,6 +447,9 @@ func (s *State) decide(ctx context.Context) error {
 		s.Rehearsal.Skip = "a recovery needs no rehearsal: " + s.Unrehearsed
 		return nil
 	}
+	if err := s.findDrill(ctx); err != nil {
+		return err
+	}
 	return s.findEvidence(ctx)
 }
 

@@ -64,6 +64,7 @@ type State struct {
 	TestOnly  bool // stop after the rehearsal
 	Back      int  // roll back to this release; -1: to the one before; 0: no rollback
 	Again     bool // rehearse even if this change was rehearsed already
+	FireDrill bool // make the alarms fire, though no fire drill is due
 	// Yes approves beforehand the plan that Expect names, as PlanID tells it. With
 	// Expect alone another plan is refused, and this one asked about as ever.
 	Yes    bool
@@ -105,6 +106,7 @@ type State struct {
 	backFrom int // the release whose deployment, or whose baseline, is gone back to
 
 	lock  *trail.Lock
+	since time.Time // when production was first meant to be there
 	shown time.Time // when the lock last told our step
 	seen  seen
 	probe rehearsal.Probe
