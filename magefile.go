@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -434,6 +435,96 @@ func (Dev) Watch(ctx context.Context, role *string) error {
 			Run: command.Exec{Pass: []string{"VAGRANT_*", "CHAIN_VAGRANT_*"}}, Clock: clock.System{}, Top: ".", Role: or(role),
 			Out: os.Stdout, Tell: func(line string) { r.Print("%s", line) },
 		})
+	})
+}
+
+// Teamcity is the CI server.
+type Teamcity mg.Namespace
+
+// Bootstrap brings a fresh server from its accepted licence to the first build; what is there is kept.
+func (Teamcity) Bootstrap(ctx context.Context) error {
+	return run(ctx, "teamcity:bootstrap", func(ctx context.Context, r *report.Report) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		api, err := teamcity.New(teamcity.Options{URL: c.Value("CHAIN_TEAMCITY_URL")})
+		if err != nil {
+			return err
+		}
+		s := &teamcity.Setup{
+			Client: api, Login: c.Path("CHAIN_TEAMCITY_LOGIN", teamcityLogin), SuperUser: c.Value("CHAIN_TEAMCITY_SUPERUSER"),
+			Repository: c.Value("CHAIN_TEAMCITY_REPOSITORY"), Branch: cmp.Or(c.Value("CHAIN_TEAMCITY_BRANCH"), "main"),
+			Approvers: c.Value("CHAIN_TEAMCITY_APPROVERS"), Github: c.Value("CHAIN_TEAMCITY_GITHUB"),
+			Agents: strings.FieldsFunc(c.Value("CHAIN_TEAMCITY_AGENTS"), func(r rune) bool { return r == ',' || r == ' ' }),
+		}
+		if err := pipeline.Do(ctx, env(r), s, teamcity.Bootstrap()...); err != nil {
+			return err
+		}
+		r.Summary("TeamCity "+s.Version+" builds this repository", report.Row{Name: "key", Value: s.PublicKey}, report.Row{Name: "then", Value: "./station.sh teamcity:status"})
+		return nil
+	})
+}
+
+// Status tells the server's version, its agents, and the newest build of each kind.
+func (Teamcity) Status(ctx context.Context) error {
+	return onServer(ctx, "teamcity:status", func(ctx context.Context, r *report.Report, c *teamcity.Client, _ *pipeline.Run) error {
+		outcome, rows, err := c.Status(ctx, teamcity.Project)
+		if err == nil {
+			r.Summary(outcome, rows...)
+		}
+		return err
+	})
+}
+
+// Trigger queues the build that runs a target, follows it and ends as it does: teamcity:trigger bake.
+func (Teamcity) Trigger(ctx context.Context, target string) error {
+	return onServer(ctx, "teamcity:trigger", func(ctx context.Context, r *report.Report, c *teamcity.Client, run *pipeline.Run) error {
+		b, err := c.Trigger(ctx, run, teamcity.Project, target)
+		if err == nil {
+			r.Summary("build #"+b.Number+": "+b.Text, report.Row{Name: "look", Value: b.URL})
+		}
+		return err
+	})
+}
+
+// Backup has the server write all but its artifacts to a file in its data directory.
+func (Teamcity) Backup(ctx context.Context) error {
+	return onServer(ctx, "teamcity:backup", func(ctx context.Context, r *report.Report, c *teamcity.Client, run *pipeline.Run) error {
+		file, err := c.Backup(ctx, run, "chain")
+		return show(r, []string{"backup/" + file + " in the server's data directory"}, err)
+	})
+}
+
+// Restore brings such a file back on the server's own machine, which Puppet has made and where nothing runs yet.
+func (Teamcity) Restore(ctx context.Context, file string) error {
+	return run(ctx, "teamcity:restore", func(ctx context.Context, r *report.Report) error {
+		return pipeline.Do(ctx, env(r), &file, pipeline.Func("restore "+file, func(ctx context.Context, run *pipeline.Run, file *string) error {
+			return teamcity.Restore(ctx, run, teamcity.RestoreOptions{
+				Run: command.Exec{}, Home: "/opt/TeamCity", Data: "/var/lib/teamcity", User: "teamcity", Unit: "teamcity-server", File: *file,
+			})
+		}))
+	})
+}
+
+const teamcityLogin = "~/.config/chain/teamcity.json"
+
+// onServer runs a single step as the administrator that bootstrap made.
+func onServer(ctx context.Context, name string, fn func(context.Context, *report.Report, *teamcity.Client, *pipeline.Run) error) error {
+	return run(ctx, name, func(ctx context.Context, r *report.Report) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		token, err := teamcity.Token(c.Path("CHAIN_TEAMCITY_LOGIN", teamcityLogin))
+		if err != nil {
+			return err
+		}
+		api, err := teamcity.New(teamcity.Options{URL: c.Value("CHAIN_TEAMCITY_URL"), Token: token})
+		if err != nil {
+			return err
+		}
+		return pipeline.Do(ctx, env(r), api, pipeline.Func(name, func(ctx context.Context, run *pipeline.Run, api *teamcity.Client) error { return fn(ctx, r, api, run) }))
 	})
 }
 

@@ -175,6 +175,15 @@ func (s *Site) Environment(name string) (*Environment, error) {
 // Value is the value of a CHAIN_ variable, "" if it is not set.
 func (c *Config) Value(name string) string { return c.environ[name] }
 
+// Path is the value of a CHAIN_ variable that names a file: from the root of the
+// repository, "~/" being the home directory; otherwise is the value if it is not set.
+func (c *Config) Path(name, otherwise string) string {
+	if v := c.environ[name]; v != "" {
+		otherwise = v
+	}
+	return c.path(otherwise)
+}
+
 func names[V any](m map[string]V) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {
@@ -270,6 +279,14 @@ var Variables = []struct{ Name, Text string }{
 	{"CHAIN_TRAIL_BRANCH", "branch of the trail"},
 	{"CHAIN_SIGNING_KEY", "file or KMS ARN of the key that signs images with target aws"},
 	{"CHAIN_VERBOSE", "1: show what children print"},
+	{"CHAIN_TEAMCITY_URL", "address of the TeamCity server, https://..."},
+	{"CHAIN_TEAMCITY_LOGIN", "file of its administrator's login, ~/.config/chain/teamcity.json unless set"},
+	{"CHAIN_TEAMCITY_SUPERUSER", "super user's token of its log, for the first teamcity:bootstrap"},
+	{"CHAIN_TEAMCITY_REPOSITORY", "address of this repository as the server fetches it"},
+	{"CHAIN_TEAMCITY_BRANCH", "its default branch, main unless set"},
+	{"CHAIN_TEAMCITY_AGENTS", "names of agents that are let in, with wildcards, separated by commas"},
+	{"CHAIN_TEAMCITY_APPROVERS", "key of the group that approves a push to production"},
+	{"CHAIN_TEAMCITY_GITHUB", "token with which the server reads pull requests and tells what came of a commit"},
 	{"CHAIN_LAB", "directory of the lab's state, .chain/lab unless set"},
 	{"CHAIN_LAB_FACTOR", "AWS waits are divided by it in the lab, 10 unless set"},
 }
