@@ -18,8 +18,9 @@ project {
     buildType(Bake)
     buildType(ChangeTest)
     buildType(PushToProduction)
+    buildType(NightlyDrDrill)
     buildType(SweepUp)
-    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, SweepUp)
+    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, NightlyDrDrill, SweepUp)
     features {
         sharedResource {
             id = "PRODUCTION"
@@ -184,6 +185,33 @@ object PushToProduction : BuildType({
             manualRunsApproved = false
         }
     }
+})
+
+object NightlyDrDrill : BuildType({
+    templates(Station, OnAws)
+    name = "Nightly DR drill"
+    maxRunningBuilds = 1
+    params { param("chain.target", "dr:drill") }
+    vcs { branchFilter = "+:<default>" }
+    triggers {
+        schedule {
+            schedulingPolicy = cron {
+                seconds = "0"
+                minutes = "30"
+                hours = "2"
+                dayOfMonth = "*"
+                month = "*"
+                dayOfWeek = "?"
+                timezone = "UTC"
+            }
+            branchFilter = "+:<default>"
+            triggerBuild = always()
+            withPendingChangesOnly = false
+            enableQueueOptimization = false
+        }
+    }
+    failureConditions { executionTimeoutMin = 240 }
+    features { sharedResources { readLock("Production") } }
 })
 
 object SweepUp : BuildType({
