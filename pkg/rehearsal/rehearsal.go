@@ -101,7 +101,12 @@ type State struct {
 	Prefix  string // of the stack's name, "web-test-"
 	// Own are parameter values with those replaced that differ between environments
 	// by declaration: what a test stack of that name sends.
-	Own     func(values map[string]string, stack string) map[string]string
+	Own func(values map[string]string, stack string) map[string]string
+	// Differing are the names of those parameters.
+	Differing []string
+	// Without are the logical ids that a template's conditions leave out under
+	// parameter values.
+	Without func(body string, values map[string]string) map[string]bool
 	Tags    map[string]string // the test's values of the tags that do
 	Gate    stack.Gate
 	Minutes int           // of the monitoring window
@@ -123,6 +128,8 @@ type State struct {
 	Drill   func(ctx context.Context, run *pipeline.Run, s *stack.State) (*drill.Result, error)
 	NoDrill func() string
 
+	// Living is production as it is; nil: it is gone.
+	Living    *stack.State
 	Baseline  *Deployment // nil: there is none, the first release
 	Candidate *Deployment // may be filled in while the test stack comes up
 
@@ -146,6 +153,7 @@ type Record struct {
 	Keys         [2]string          `json:"keys"`
 	Changes      stack.Shape        `json:"changes"` // of the update
 	Back         stack.Shape        `json:"back"`    // of the way back
+	Apart        []string           `json:"apart"`   // what the test stack had of its own
 	Seconds      map[string]float64 `json:"seconds"` // by phase, by CloudFormation's clock
 	Ways         []Way              `json:"ways"`    // back
 	Availability []Availability     `json:"availability"`
@@ -172,6 +180,7 @@ func Up() []pipeline.Step[State] {
 		step{"copy production's database", needsData, takeSnapshot},
 		step{"bring up a test stack like production", needsBaseline, bringUp},
 		step{"check the test stack as it is", needsBaseline, checkBaseline},
+		step{"compare the test stack with production", needsLiving, similar},
 	}
 }
 

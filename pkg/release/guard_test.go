@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	gocloudwatch "github.com/awslabs/goformation/v7/cloudformation/cloudwatch"
@@ -423,4 +424,24 @@ func TestAnImageThatNobodyVouchesForIsNotEvenRehearsed(t *testing.T) {
 	assert.ErrorContains(t, err, "tag "+image.TagCommit+" of "+ami)
 	assert.Empty(t, w.stacks())
 	assert.Empty(t, w.recorded("RunInstances"))
+}
+
+// What somebody did to production by hand is on no test stack, and what is rehearsed
+// there then proves nothing.
+func TestATestStackThatIsNotLikeProductionProvesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.page(t, "Hello World")
+	s, err := w.release(t)
+	require.NoError(t, err)
+	cfg, err := w.chain(t).Target.AWS(t.Context())
+	require.NoError(t, err)
+	asg := autoscaling.NewFromConfig(cfg)
+	_, err = asg.SuspendProcesses(t.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(s.Live.Group.Name), ScalingProcesses: []string{"AlarmNotification"}})
+	require.NoError(t, err)
+	w.page(t, "Hello World, again")
+	_, err = w.release(t)
+	require.ErrorContains(t, err, `the test stack is not like production: suspended processes was AlarmNotification, is ""`)
+	assert.Equal(t, report.RehearsalFail, report.Code(err))
+	assert.Equal(t, []string{"web-production"}, w.stacks())
 }

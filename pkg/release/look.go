@@ -361,7 +361,7 @@ func withImages(values map[string]string, body []byte) map[string]string {
 // baseline is what production runs, or else what it last ran by the trail.
 func (s *State) baseline(ctx context.Context) error {
 	r := &s.Rehearsal
-	r.Baseline, r.Data.Instance = nil, s.living()
+	r.Baseline, r.Living, r.Data.Instance = nil, s.Live, s.living()
 	if s.Recover && s.Live == nil {
 		return nil // what ran last plays no part: it is lost
 	}

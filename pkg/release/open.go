@@ -212,7 +212,7 @@ func (c *Chain) Start() *State {
 		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-test-", Tags: Tags(site.Name, "test"), Gate: c.Gate,
 		Drill: c.fireDrill, NoDrill: s.noDrill,
 		Minutes: int(c.Environment.Monitoring / time.Minute), Run: c.Run, Triggers: triggers, Interrupted: c.Interrupted,
-		Own: s.forTest, Data: rehearsal.Data{Client: c.Databases}, Cancel: c.Environment.Rollback.Cancel, Within: c.Environment.Rollback.Within,
+		Own: s.forTest, Differing: template.OfTest, Without: template.Without, Data: rehearsal.Data{Client: c.Databases}, Cancel: c.Environment.Rollback.Cancel, Within: c.Environment.Rollback.Within,
 	}
 	return s
 }

@@ -30,7 +30,8 @@ func TestTheWaysBackAreRehearsedAndTimed(t *testing.T) {
 		w.write(t, file, strings.Replace(string(b), before, after, 1))
 		w.commit(t, "chain.yaml")
 	}
-	set("        rollback: {cancel: false}\n        monitoring: 1m", "        rollback: {within: 10ms}\n        monitoring: 10m")
+	set("          cancel: false", "          within: 10ms")
+	set("        monitoring: 1m", "        monitoring: 10m")
 	w.page(t, "Hello World")
 	_, err := w.release(t)
 	require.NoError(t, err)

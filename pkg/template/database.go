@@ -3,6 +3,7 @@ package template
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/awslabs/goformation/v7/cloudformation/ec2"
@@ -204,6 +205,22 @@ func (r resolver) resolve(v any) any {
 				return !is
 			}
 		}
+		if args, ok := r.resolve(v["Fn::Or"]).([]any); ok {
+			switch {
+			case slices.Contains(args, any(true)):
+				return true
+			case len(args) > 0 && !slices.ContainsFunc(args, func(a any) bool { return a != false }):
+				return false
+			}
+		}
+		if args, ok := r.resolve(v["Fn::And"]).([]any); ok {
+			switch {
+			case slices.Contains(args, any(false)):
+				return false
+			case len(args) > 0 && !slices.ContainsFunc(args, func(a any) bool { return a != true }):
+				return true
+			}
+		}
 		if name, ok := v["Condition"].(string); ok && len(v) == 1 {
 			return r.resolve(r.conditions[name])
 		}
@@ -228,4 +245,22 @@ func Kinds(body []byte) (map[string]string, error) {
 		out[id], _ = section(resources, id)["Type"].(string)
 	}
 	return out, nil
+}
+
+// Without are the logical ids that a template's conditions leave out under these
+// parameter values. A condition that parameters alone do not decide leaves out nothing.
+func Without(body string, values map[string]string) map[string]bool {
+	t, err := load([]byte(body))
+	if err != nil {
+		return nil
+	}
+	r := resolver{values, section(t, "Parameters"), section(t, "Conditions")}
+	out := map[string]bool{}
+	resources := section(t, "Resources")
+	for id := range resources {
+		if c, ok := section(resources, id)["Condition"].(string); ok && r.resolve(r.conditions[c]) == false {
+			out[id] = true
+		}
+	}
+	return out
 }

@@ -168,6 +168,9 @@ func Parameters(e *config.Environment) map[string]string {
 	return out
 }
 
+// OfTest are the parameters whose values a test stack may have of its own.
+var OfTest = append(slices.Clone(PerEnvironment), SnapshotID)
+
 // ForTest are parameter values of a stack made like another one, under its own
 // name: the declared per-environment values replaced, the others as they were.
 // A certificate is for a name that a test stack does not have, so it gets none.
