@@ -26,6 +26,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/command"
 	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/edge"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab/client"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
@@ -241,6 +242,9 @@ func (Dr) Recover(ctx context.Context, region, at *string, bake, yes *bool, expe
 			return err
 		}
 		o := recovery.Options{Chain: c, Bake: set(bake), Yes: set(yes), Expect: or(expect), Station: toolsLacking}
+		if a := c.Environment.Recovery.Akamai; a != nil {
+			o.Akamai = func() (*edge.Client, error) { return edge.Open(a.Section) }
+		}
 		if o.At, err = recovery.Time(or(at)); err != nil {
 			return err
 		}

@@ -12,6 +12,15 @@ type Recovery struct {
 	// the newest restored data may be. An hour and a quarter of one unless told.
 	RTO, RPO time.Duration
 	Contacts []string // whom the runbook names, a line each
+	Akamai   *Akamai  // nil: there is none in front
+}
+
+// Akamai is the property that delivers an environment's pages.
+type Akamai struct {
+	Hostname string   // one that it serves
+	Origins  []string // names that it may fetch from now, beside the environment's own
+	Notify   []string // e-mail addresses that Akamai tells of an activation
+	Section  string   // of ~/.edgerc; "" is the default one
 }
 
 // recovery reads what an environment says about its loss.
@@ -25,6 +34,16 @@ func (r *reader) recovery(m *node) Recovery {
 	n.duration("rpo", &out.RPO, 30*24*time.Hour)
 	if n.get("contacts") != nil {
 		n.list("contacts", &out.Contacts, notEmpty)
+	}
+	if a := n.child("akamai", false); a != nil {
+		out.Akamai = &Akamai{}
+		a.need("hostname", &out.Akamai.Hostname, like(domainName, "a domain name in lower case"))
+		a.list("notify", &out.Akamai.Notify, notEmpty)
+		if a.get("origins") != nil {
+			a.list("origins", &out.Akamai.Origins, like(domainName, "a domain name in lower case"))
+		}
+		a.text("section", &out.Akamai.Section, notEmpty)
+		a.rest()
 	}
 	n.rest()
 	return out

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/build-deploy-chain/chain/pkg/config"
 )
 
 func TestRecovery(t *testing.T) {
@@ -18,12 +20,16 @@ func TestRecovery(t *testing.T) {
 	assert.Equal(t, e.Domain, e.DomainIn(e.Regions[0]))
 	assert.Equal(t, "web-production-us-east-1."+e.Site.Zone, e.DomainIn("us-east-1"))
 
-	c, err = parse(t, small+"        recovery: {rto: 30m, rpo: 5m, contacts: [\"on call: 0123\"]}\n")
+	c, err = parse(t, small+"        recovery: {rto: 30m, rpo: 5m, contacts: [\"on call: 0123\"], akamai: {hostname: cdn.example.com, notify: [ops@example.com]}}\n")
 	require.NoError(t, err)
 	e = c.Sites["web"].Environments["production"]
 	assert.Equal(t, 30*time.Minute, e.Recovery.RTO)
 	assert.Equal(t, []string{"on call: 0123"}, e.Recovery.Contacts)
 
+	assert.Equal(t, &config.Akamai{Hostname: "cdn.example.com", Notify: []string{"ops@example.com"}}, e.Recovery.Akamai)
+
+	_, err = parse(t, small+"        recovery: {akamai: {notify: [], hostnam: x}}\n")
+	require.ErrorContains(t, err, "akamai.hostname: is missing")
 	_, err = parse(t, small+"        recovery: {rto: soon, contact: x}\n")
 	require.ErrorContains(t, err, "not a duration")
 	require.ErrorContains(t, err, "did you mean contacts?")

@@ -52,6 +52,7 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 		{"the hosted zone", domain},
 		{"instance type and certificate", fitting},
 		{"state data", data},
+		{"Akamai", akamai},
 	})
 }
 

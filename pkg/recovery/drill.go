@@ -71,6 +71,9 @@ func NewDrill(o Options, scenario string) (*Drill, error) {
 		"leading " + c.Environment.Domain + " here: a drill touches no record of production",
 		"the CI server's own recovery",
 	}
+	if c.Environment.Recovery.Akamai != nil {
+		d.Report.Untested = append(d.Report.Untested, "Akamai: a drill changes nothing there")
+	}
 	d.practice = rehearsal.State{
 		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-recovery-", Tags: release.Tags(site.Name, "recovery"), Gate: c.Gate, Run: c.Run,
 		Own: func(values map[string]string, stack string) map[string]string {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/build-deploy-chain/chain/pkg/edge"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/release"
@@ -36,6 +37,8 @@ type Options struct {
 	Expect string
 	// Station names the tools that this machine lacks for a bake. nil: none is asked about.
 	Station func(ctx context.Context) ([]string, error)
+	// Akamai opens its API, where chain.yaml names a property.
+	Akamai func() (*edge.Client, error)
 }
 
 // State is a recovery under way.
@@ -44,9 +47,10 @@ type State struct {
 	Release *release.State
 	Report  Report
 
-	bakes bool   // no image survived
-	local bool   // the image is one that was or will be baked in this region, no copy
-	key   string // what /version answers
+	bakes  bool         // no image survived
+	akamai *edge.Client // nil: nothing is to be changed there
+	local  bool         // the image is one that was or will be baked in this region, no copy
+	key    string       // what /version answers
 
 	restored time.Time // when the data was as it is restored; zero: there is none
 }
@@ -73,7 +77,7 @@ func Steps() []pipeline.Step[State] {
 	return append(out,
 		pipeline.Func("note that production is up", up),
 		pipeline.Together("lead the domain here while the alarms are looked at",
-			[]pipeline.Step[State]{leading{}},
+			[]pipeline.Step[State]{leading{}, fetching{}},
 			[]pipeline.Step[State]{pipeline.Func("look at the alarms", alarms)},
 		),
 		pipeline.Func("look at the page as its users do", look),

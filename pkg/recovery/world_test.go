@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab"
@@ -230,3 +231,8 @@ func history(t testing.TB, c *release.Chain) []trail.Release {
 	require.NoError(t, err)
 	return list
 }
+
+// impatient is a clock that waits for nothing.
+type impatient struct{ clock.System }
+
+func (impatient) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
