@@ -1,0 +1,5 @@
+# @summary A TeamCity agent.
+class role::teamcity_agent {
+  include profile::base
+  include teamcity::agent
+}

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+describe 'the TeamCity server' do
+  describe file('/opt/TeamCity/bin/teamcity-server.sh') do
+    it { is_expected.to be_file }
+    it { is_expected.to be_executable }
+    it { is_expected.to be_owned_by 'teamcity' }
+  end
+
+  describe file('/opt/TeamCity/conf/server.xml') do
+    its(:content) { is_expected.to match(/address="127\.0\.0\.1" port="8111"/) }
+  end
+
+  describe file('/var/lib/teamcity') do
+    it { is_expected.to be_directory }
+    it { is_expected.to be_mode 750 }
+    it { is_expected.to be_owned_by 'teamcity' }
+  end
+
+  describe file('/var/lib/teamcity/lib/jdbc/postgresql.jar') do
+    it { is_expected.to be_symlink }
+  end
+
+  describe file('/usr/share/java/postgresql.jar') do
+    it { is_expected.to exist }
+  end
+
+  describe command('java -version') do
+    its(:exit_status) { is_expected.to eq 0 }
+  end
+
+  %w[teamcity-prepare teamcity-server nginx postgresql].each do |unit|
+    describe service("#{unit}.service") do
+      it { is_expected.to be_enabled }
+    end
+  end
+
+  describe file('/etc/nginx/sites-enabled/default') do
+    it { is_expected.not_to exist }
+  end
+
+  describe user('teamcity') do
+    it { is_expected.to have_login_shell '/usr/sbin/nologin' }
+  end
+end
