@@ -283,9 +283,19 @@ func (p *probe) Phase(name string) { p.p.Phase(name, p.keys...) }
 // taken back: the way from here to there loses one now and then.
 const tolerated = 10
 
+// A page that takes longer than that for most of its newest answers, though none
+// of them fails, is one that users leave.
+const (
+	slow   = 5 * time.Second
+	newest = 60
+)
+
 func (p *probe) Bad() error {
 	if n, first := p.p.Failed(); n > tolerated {
 		return fmt.Errorf("%d requests failed: %s", n, first)
+	}
+	if took := p.p.Recent(newest); took > slow {
+		return fmt.Errorf("the newest answers take %s", took.Round(time.Millisecond))
 	}
 	return nil
 }

@@ -138,6 +138,20 @@ func (b *Probe) Failed() (n int, first string) {
 	return n, first
 }
 
+// Recent is how long 95 % of the newest n answers of this phase took at most; 0
+// while there are fewer.
+func (b *Probe) Recent(n int) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	took := b.phases[len(b.phases)-1].took
+	if n < 1 || len(took) < n {
+		return 0
+	}
+	newest := slices.Clone(took[len(took)-n:])
+	slices.Sort(newest)
+	return newest[(n*95+99)/100-1]
+}
+
 // Stop ends the stream, waits for requests under way and returns what was
 // measured. Later calls return the same.
 func (b *Probe) Stop() Result {
