@@ -10,6 +10,10 @@ echo "==> generalise"
 
 # What would write again while the machine shuts down.
 if command -v apache2ctl >/dev/null; then systemctl stop apache2; fi
+if [ -d /opt/aws/amazon-cloudwatch-agent ]; then
+  systemctl stop amazon-cloudwatch-agent
+  rm -rf /opt/aws/amazon-cloudwatch-agent/logs/* /opt/aws/amazon-cloudwatch-agent/var/*
+fi
 
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old \

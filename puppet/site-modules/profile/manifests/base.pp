@@ -26,4 +26,20 @@ class profile::base {
     provider => systemd,
     require  => File['/etc/systemd/system/ssh-host-key.service'],
   }
+
+  # A fire drill has to let a machine hang, and nobody can log in to do it: EC2's
+  # diagnostic interrupt stops the kernel, which must not boot again by itself.
+  file { '/etc/systemd/system/panic-on-interrupt.service':
+    ensure => file,
+    owner  => 'root',
+    group  => 'root',
+    mode   => '0644',
+    source => 'puppet:///modules/profile/base/panic-on-interrupt.service',
+  }
+
+  service { 'panic-on-interrupt.service':
+    enable   => true,
+    provider => systemd,
+    require  => File['/etc/systemd/system/panic-on-interrupt.service'],
+  }
 }
