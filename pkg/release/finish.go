@@ -91,7 +91,7 @@ func follow(ctx context.Context, run *pipeline.Run, s *State) error {
 	if s.probe != nil {
 		op.Watch = func(context.Context) error { return s.probe.Bad() }
 	}
-	s.mark(ctx, run)
+	defer s.mark(ctx, run)()
 	run.Await("%s of %s", op.Token, s.Environment.Stack())
 	defer run.Await("")
 	out, err := s.told(run).Follow(ctx, op)

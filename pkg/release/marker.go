@@ -15,12 +15,12 @@ import (
 
 // mark tells CloudWatch each minute that production is being changed: its page is
 // held back as long, and the dashboard shows when it was. Once we are dead nobody
-// tells, and the page is free again. It goes on until the pipeline ends; that it
+// tells, and the page is free again. It goes on until end is called; that it
 // cannot be told is no reason to stop a release.
-func (s *State) mark(ctx context.Context, run *pipeline.Run) {
+func (s *State) mark(ctx context.Context, run *pipeline.Run) (end func()) {
 	cfg, err := s.Target.AWS(ctx)
 	if err != nil {
-		return
+		return func() {}
 	}
 	api := cloudwatch.NewFromConfig(cfg)
 	ctx, cancel := context.WithCancel(ctx)
@@ -41,9 +41,8 @@ func (s *State) mark(ctx context.Context, run *pipeline.Run) {
 			}
 		}
 	})
-	run.Defer("the mark of a release", func(context.Context) error {
+	return func() {
 		cancel()
 		done.Wait()
-		return nil
-	})
+	}
 }
