@@ -27,6 +27,7 @@ var facts = slices.Concat(
 	functionFacts, templateFacts, parameterFacts,
 	balancerFacts, healthFacts, trafficFacts,
 	signalFacts, groupFacts, recordFacts, typeFacts, databaseFacts, instanceFacts,
+	watchFacts,
 )
 
 // sources explains the tags.
