@@ -278,6 +278,25 @@ func (Dr) Drill(ctx context.Context, region, scenario *string) error {
 	})
 }
 
+// Status tells what a recovery would rest on: images, data, the last drill, each against what is promised.
+func (Dr) Status(ctx context.Context) error {
+	return run(ctx, "dr:status", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		list, err := recovery.Reserves(ctx, c)
+		if err != nil {
+			return err
+		}
+		lines, bad := recovery.Judge(c, list)
+		if err := show(r, lines, nil); err != nil {
+			return err
+		}
+		return bad
+	})
+}
+
 // Switch leads the domain to production in -region, if it serves there: back after a recovery, say. -yes approves it beforehand.
 func (Dr) Switch(ctx context.Context, region *string, yes *bool) error {
 	return run(ctx, "dr:switch", func(ctx context.Context, r *report.Report) error {

@@ -448,7 +448,7 @@ sets_of() {
     setup | station:check) echo "base lab bake check desk$(. "$top/station/conditions"; laptop && echo ' laptop')" ;;
     check) echo "base lab bake check desk" ;;
     bake | test | release | rollback | dr:recover | dr:drill | bench) echo "base$lab bake" ;;
-    status | history | diff | sweep | dr:switch) echo "base$lab" ;;
+    status | history | diff | sweep | dr:switch | dr:status) echo "base$lab" ;;
     lab:up) echo "base lab" ;;
     dev:watch) echo "base desk" ;;
     *) echo "base" ;;

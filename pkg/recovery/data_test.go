@@ -63,6 +63,14 @@ func TestTheNewestSnapshotIsRestored(t *testing.T) {
 	}
 	assert.Contains(t, moments, recovery.T4)
 
+	reserves, err := recovery.Reserves(t.Context(), w.chain(t, away))
+	require.NoError(t, err)
+	_, err = recovery.Judge(w.chain(t, away), reserves)
+	for _, lacks := range []string{"image in " + home + ": production's image is not in", "data in " + home + ": there is no snapshot", "last drill: a recovery was never practised"} {
+		require.ErrorContains(t, err, lacks)
+	}
+	assert.NotContains(t, err.Error(), "data in "+away)
+
 	d, err := w.drill(t, away, "")
 	require.NoError(t, err)
 	assert.Contains(t, d.Report.Data, "snapshot ours of ")

@@ -68,6 +68,12 @@ func drillLeavesNothing(t *testing.T, w *world, key string) {
 	require.NoError(t, err)
 	assert.Contains(t, string(page), "scenario region")
 
+	reserves, err := recovery.Reserves(t.Context(), c)
+	require.NoError(t, err)
+	lines, err := recovery.Judge(c, reserves)
+	require.NoError(t, err, "both regions have the image, and the drill was just now")
+	assert.Contains(t, strings.Join(lines, "\n"), "scenario region")
+
 	// A drill that takes longer than was promised is a failure.
 	late, err := recovery.NewDrill(recovery.Options{Chain: w.chain(t, home)}, "")
 	require.NoError(t, err)
@@ -75,6 +81,11 @@ func drillLeavesNothing(t *testing.T, w *world, key string) {
 	late.Report.Objective = time.Millisecond
 	err = late.Do(t.Context(), w.tell(t))
 	require.ErrorContains(t, err, "E-DR-06")
+	assert.Equal(t, report.Policy, report.Code(err))
+	reserves, err = recovery.Reserves(t.Context(), w.chain(t, home))
+	require.NoError(t, err)
+	_, err = recovery.Judge(c, reserves)
+	require.ErrorContains(t, err, "last drill: it failed: E-DR-06")
 	assert.Equal(t, report.Policy, report.Code(err))
 
 	for scenario, want := range map[string]string{"region": "is the region that is lost", "flood": "there is no scenario"} {

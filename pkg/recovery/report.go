@@ -216,7 +216,8 @@ func (r *Report) end(ctx context.Context, c *release.Chain, failed error) error 
 	r.By = cmp.Or(c.Target.Caller, "unknown")
 	r.input("credentials", r.By)
 	slices.SortStableFunc(r.Steps, func(a, b Timed) int { return a.Began.Compare(b.Began) })
-	if failed == nil {
+	// A drill that failed is as much history as one that did not.
+	if failed == nil || r.Kind == "drill" && len(r.Moments) > 0 {
 		b, err := json.MarshalIndent(r, "", "  ")
 		if err != nil {
 			return fmt.Errorf("write the report: %w", err)

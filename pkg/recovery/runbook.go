@@ -100,6 +100,7 @@ func RunbookFor(e *config.Environment) Runbook {
 		practice += " -region=" + other
 	}
 	add("5. Before it happens", []string{"Practise it; a drill leaves production alone and nothing behind."},
+		Line{"./station.sh dr:status", "what a recovery would rest on, and what is lacking"},
 		Line{practice, "beside production, which runs on"},
 		Line{"./station.sh dr:drill -scenario=amis-gone", "as if no image had survived"},
 	)
