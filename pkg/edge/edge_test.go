@@ -114,8 +114,9 @@ func TestFaultsOfTheAPI(t *testing.T) {
 				t.Parallel()
 				a := edgetest.New(t, tree)
 				c, clock := client(a)
-				f.Match = call
-				a.Fault(f)
+				once := f
+				once.Match = call
+				a.Fault(once)
 				r, err := c.Lead(t.Context(), change())
 				require.NoError(t, err)
 				assert.Equal(t, 4, r.Now)

@@ -33,7 +33,7 @@ func fault(next, format string, args ...any) []Fault {
 // Calls take their own time wherever they go: atLeast is not divided.
 const (
 	reach   = 20 * time.Second
-	atLeast = 2 * time.Second
+	atLeast = 10 * time.Second
 )
 
 // A glance is one of the things that could stop a recovery.
@@ -145,8 +145,8 @@ func production(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, erro
 		}
 		near, cancel := context.WithTimeout(ctx, max(atLeast, c.Target.Scale(reach)))
 		is, err := there.Account.Stack(c.Environment.Stack()).Read(near)
-		works := err == nil && Works(near, c, there.Compute, is) == nil
 		cancel()
+		works := err == nil && Works(ctx, c, there.Compute, is) == nil // however slowly
 		switch {
 		case errors.Is(err, stack.ErrAbsent):
 		case stack.Denied(err):

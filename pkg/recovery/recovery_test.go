@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/lab"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/recovery"
 	"github.com/build-deploy-chain/chain/pkg/release"
@@ -151,7 +152,7 @@ func TestEverythingInTheWayIsToldAtOnce(t *testing.T) {
 
 func TestAHalfCopiedImageIsTold(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, func(o *lab.Options) { o.Factor = 1 }) // the copy takes as long as on AWS
 	ami, _ := w.baked(t, home)
 	c := w.chain(t, away)
 	cfg, err := c.Target.AWS(t.Context())

@@ -42,9 +42,11 @@ type world struct {
 	environ []string
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, options ...func(*lab.Options)) *world {
 	t.Helper()
-	w := &world{l: lab.Start(t, func(o *lab.Options) { o.Factor = 300 }), clone: filepath.Join(t.TempDir(), "clone")}
+	// A machine that is busy with other tests must still signal within PauseTime.
+	slow := func(o *lab.Options) { o.Factor = 100 }
+	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(t.TempDir(), "clone")}
 	labDir := filepath.Join(t.TempDir(), "lab")
 	w.write(t, filepath.Join(labDir, "lab.json"), fmt.Sprintf(`{"id":"test","pid":1,"api":%q,"socks":%q,"factor":%v}`,
 		strings.TrimPrefix(w.l.Endpoint(), "http://"), w.l.SOCKS(), w.l.Status().Factor))
@@ -201,7 +203,7 @@ func (w *world) lose(t testing.TB, region string, api bool) {
 	}
 	if api {
 		for _, service := range []string{"cloudformation", "ec2", "autoscaling", "elasticloadbalancing", "monitoring"} {
-			w.fault(t, "error", map[string]string{"service": service, "region": region}, map[string]string{"code": "ServiceUnavailable", "status": "503"})
+			w.fault(t, "error", map[string]string{"service": service, "region": region}, map[string]string{"code": "RegionIsGone"}) // final: nobody waits for it to be tried again
 		}
 	}
 }
