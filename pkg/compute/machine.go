@@ -209,9 +209,13 @@ func (c *Client) Terminate(ctx context.Context, ids ...string) error {
 	return errors.Join(errs...)
 }
 
-// Console is what a machine has written to its console so far.
+// Console is what a machine has written to its console so far. Types that are not
+// built on Nitro tell it with minutes of delay.
 func (c *Client) Console(ctx context.Context, id string) (string, error) {
-	out, err := c.api.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(id)})
+	out, err := c.api.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(id), Latest: aws.Bool(true)})
+	if Code(err) == "UnsupportedOperation" {
+		out, err = c.api.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(id)})
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the console of %s: %w", id, err)
 	}

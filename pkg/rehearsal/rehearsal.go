@@ -248,7 +248,7 @@ func (s step) Skip(st *State) string {
 
 func (s step) Run(ctx context.Context, run *pipeline.Run, st *State) error {
 	if st.Stack != nil {
-		st.Stack.Tell = func(e stack.Event) { Tell(run, e) }
+		Hear(run, st.Stack)
 	}
 	began := run.Clock().Now()
 	err := s.run(ctx, run, st)
@@ -339,6 +339,25 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 		Code: code, ID: id, What: "rehearsal failed", Where: where, State: "production is untouched; the test stack is deleted",
 		Next: []string{"repair the cause, commit, then the same command again"}, Err: err,
 	}
+}
+
+// Hear has a run told what happens to a stack.
+func Hear(run *pipeline.Run, s *stack.Stack) {
+	s.Tell = func(e stack.Event) { Tell(run, e) }
+	s.Boxed = func(b stack.Box) { tellBox(run, b) }
+}
+
+// tellBox keeps what is known of a machine that failed in the run's log.
+func tellBox(run *pipeline.Run, b stack.Box) {
+	out := run.Output(b.Instance)
+	lines := append([]string{b.Verdict}, b.Targets...)
+	if b.Problem != "" {
+		lines = append(lines, b.Problem)
+	}
+	// Writing to a run's log does not fail.
+	_, _ = fmt.Fprintf(out, "%s\n%s\n", strings.Join(lines, "\n"), b.Console)
+	_ = out.Close()
+	run.Note("%s: how its target fared and what it wrote to its console is in the log", b.Instance)
 }
 
 // Tell hands on the events of a stack that are news: what began is left out,

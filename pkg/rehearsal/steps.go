@@ -45,7 +45,7 @@ func clear(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err := name(ctx, s); err != nil {
 		return err
 	}
-	s.Stack.Tell = func(e stack.Event) { Tell(run, e) }
+	Hear(run, s.Stack)
 	undo(run, s)
 	for range 3 {
 		now, err := s.Stack.Status(ctx)

@@ -54,10 +54,25 @@ func TestAFaultInProductionOnlyIsRolledBack(t *testing.T) {
 	w, key := up(t)
 	w.page(t, "Hello World, again")
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
-	s, err := w.release(t)
+	record := map[string][]string{}
+	s, err := w.run(t.Context(), t, false, 0, func(e pipeline.Event) {
+		if e.Kind == pipeline.Output && strings.HasPrefix(e.Name, "i-") {
+			record[e.Name] = append(record[e.Name], e.Text)
+		}
+	})
 	require.Error(t, err)
 	assert.Equal(t, report.RolledBack, report.Code(err), "%v", err)
 	assert.Contains(t, err.Error(), "was not healthy")
+	require.NotEmpty(t, record, "what is known of a machine that failed is kept in the log")
+	var failure *report.Failure
+	require.ErrorAs(t, err, &failure)
+	for id, lines := range record {
+		text := strings.Join(lines, "\n")
+		assert.Contains(t, text, id+" was not healthy")
+		assert.Regexp(t, `(?m)^\d\d:\d\d:\d\d\.\d+ target unhealthy \(Target\.\w+: .*\), machine running$`, text)
+		assert.Contains(t, text, "boot 1 of ", "its console")
+		assert.Contains(t, failure.Where, id)
+	}
 	assert.Equal(t, key, w.get(t, "/version"))
 	for _, a := range s.Available {
 		assert.Zero(t, a.Failed, "%s: %s", a.Phase, a)

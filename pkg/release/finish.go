@@ -44,7 +44,12 @@ func setCapacity(ctx context.Context, run *pipeline.Run, s *State) error {
 
 func (s *State) told(run *pipeline.Run) *stack.Stack {
 	st := s.Stack()
-	st.Tell = func(e stack.Event) { rehearsal.Tell(run, e) }
+	rehearsal.Hear(run, st)
+	tell := st.Boxed
+	st.Boxed = func(b stack.Box) {
+		s.boxed = append(s.boxed, b.Instance)
+		tell(b)
+	}
 	return st
 }
 
@@ -128,6 +133,9 @@ func (s *State) rolledBack(out *stack.Outcome) error {
 	f := &report.Failure{
 		Code: report.RolledBack, ID: "E-REL-07", What: fmt.Sprintf("release %d was taken back: %s", s.Number, out.Why()), Where: "stack " + s.Environment.Stack(),
 		Next: []string{"./station.sh status", "repair the cause, commit, then ./station.sh release"},
+	}
+	if len(s.boxed) > 0 {
+		f.Where += "; in the run's log: console and target of " + strings.Join(s.boxed, ", ")
 	}
 	switch {
 	case stack.RolledBack(out.Status) && s.Rehearsal.Baseline != nil:

@@ -105,6 +105,8 @@ type State struct {
 
 	backFrom int // the release whose deployment, or whose baseline, is gone back to
 
+	boxed []string // machines of which a record was taken before they were ended
+
 	lock  *trail.Lock
 	since time.Time // when production was first meant to be there
 	shown time.Time // when the lock last told our step

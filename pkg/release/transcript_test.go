@@ -210,6 +210,9 @@ var masks = []struct {
 	{regexp.MustCompile(`\b[0-9a-fA-F]{12,}\b`), "…"},
 	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms)\b`), "…"},
 	{regexp.MustCompile(`(expected time of a way back: ).*`), "$1…"},
+	{regexp.MustCompile(`(log: console and target of )(?:i-…(?:, )?)+`), "$1…"},
+	{regexp.MustCompile(`(?m)^(?:    \| |##teamcity\[message text='    \|\| )i-…: .*\n`), ""},
+	{regexp.MustCompile(`(?m)^  i-\S+: how its target fared .*\n`), ""}, // of one machine or two, sooner or later
 	{regexp.MustCompile(`release(/\S+/| |=)\d+`), "release$1…"},
 	{regexp.MustCompile(`0 of \d+ requests`), "0 of … requests"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:…"},

@@ -85,6 +85,9 @@ type judge struct {
 	first    map[string]time.Time
 	stuck    time.Time // since when the group cannot launch
 	verdicts []string
+	fared    map[string][]string // how targets fared
+	last     map[string]string   // state of each target
+	boxed    map[string]bool
 }
 
 func newJudge(s *Stack, g Gate) *judge {
@@ -94,7 +97,7 @@ func newJudge(s *Stack, g Gate) *judge {
 	if g.Launch <= 0 {
 		g.Launch = 3 * time.Minute
 	}
-	return &judge{Stack: s, gate: g}
+	return &judge{Stack: s, gate: g, fared: map[string][]string{}, last: map[string]string{}, boxed: map[string]bool{}}
 }
 
 func (j *judge) look(ctx context.Context, p phase) (action, error) {
@@ -157,6 +160,7 @@ func (j *judge) judge(ctx context.Context, p phase, g *Group) (action, error) {
 			continue
 		}
 		fresh = append(fresh, i)
+		j.remember(i, now)
 		if j.first[i.ID].IsZero() {
 			j.first[i.ID] = now
 		}
@@ -180,6 +184,9 @@ func (j *judge) judge(ctx context.Context, p phase, g *Group) (action, error) {
 		}
 		if status == "" || j.sent[i.ID] == status {
 			continue
+		}
+		if verdict != "" && i.ID != last {
+			j.box(ctx, i.ID, verdict)
 		}
 		if err := j.signal(ctx, p, i.ID, status); err != nil {
 			return act, err
@@ -253,6 +260,7 @@ func (j *judge) vanished(ctx context.Context, p phase, in map[string]bool, act *
 		if final(m) == "" {
 			continue
 		}
+		j.box(ctx, m.ID, m.ID+" "+final(m))
 		if err := j.signal(ctx, p, m.ID, types.ResourceSignalStatusFailure); err != nil {
 			return err
 		}
@@ -312,13 +320,14 @@ func (j *judge) cannotLaunch(ctx context.Context, p phase, g *Group, now time.Ti
 	return "", nil
 }
 
-// health is the state of each instance as target, the worst over all target groups.
-func (a *Account) health(ctx context.Context, g astypes.AutoScalingGroup) (map[string]string, error) {
-	out := map[string]string{}
+// health is the state of each instance as target, the worst over all target
+// groups, and why it is in it.
+func (a *Account) health(ctx context.Context, g astypes.AutoScalingGroup) (states, why map[string]string, err error) {
+	out, why := map[string]string{}, map[string]string{}
 	for _, arn := range g.TargetGroupARNs {
 		r, err := a.elb.DescribeTargetHealth(ctx, &elasticloadbalancingv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		seen := map[string]bool{}
 		for _, d := range r.TargetHealthDescriptions {
@@ -328,14 +337,14 @@ func (a *Account) health(ctx context.Context, g astypes.AutoScalingGroup) (map[s
 			id := aws.ToString(d.Target.Id)
 			seen[id] = true
 			if prev, ok := out[id]; !ok || prev == string(elbtypes.TargetHealthStateEnumHealthy) {
-				out[id] = string(d.TargetHealth.State)
+				out[id], why[id] = string(d.TargetHealth.State), reason(d.TargetHealth)
 			}
 		}
 		for _, i := range g.Instances {
 			if id := aws.ToString(i.InstanceId); !seen[id] {
-				out[id] = "" // not a target here (yet)
+				out[id], why[id] = "", "" // not a target here (yet)
 			}
 		}
 	}
-	return out, nil
+	return out, why, nil
 }

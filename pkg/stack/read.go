@@ -53,6 +53,8 @@ type Instance struct {
 	Lifecycle string `json:"lifecycle"` // InService, Pending, …
 	Zone      string `json:"zone"`
 	Health    string `json:"health"` // of its target: healthy, initial, …; the worst of several target groups
+
+	why string // reason of that
 }
 
 // Held says whether the machine gets no more connections, as its balancer lets
@@ -274,7 +276,7 @@ func (a *Account) group(ctx context.Context, name string) (*Group, error) {
 		ids = append(ids, aws.ToString(i.InstanceId))
 	}
 	machines := map[string]Machine{}
-	var health map[string]string
+	var health, why map[string]string
 	err = together(
 		func() error {
 			if len(ids) == 0 {
@@ -286,7 +288,7 @@ func (a *Account) group(ctx context.Context, name string) (*Group, error) {
 			}
 			return err
 		},
-		func() (err error) { health, err = a.health(ctx, in); return err },
+		func() (err error) { health, why, err = a.health(ctx, in); return err },
 	)
 	if err != nil {
 		return nil, err
@@ -297,7 +299,7 @@ func (a *Account) group(ctx context.Context, name string) (*Group, error) {
 		if !ok {
 			m = Machine{ID: id} // EC2 does not know it yet, or not any more: no fact
 		}
-		n := Instance{Machine: m, Lifecycle: string(i.LifecycleState), Zone: aws.ToString(i.AvailabilityZone), Health: health[id]}
+		n := Instance{Machine: m, Lifecycle: string(i.LifecycleState), Zone: aws.ToString(i.AvailabilityZone), Health: health[id], why: why[id]}
 		if i.LaunchTemplate != nil {
 			n.Version = aws.ToString(i.LaunchTemplate.Version)
 		}

@@ -59,6 +59,8 @@ type Machines interface {
 	Machines(ctx context.Context, ids []string) ([]Machine, error)
 	// LaunchTemplate reads one version of a launch template.
 	LaunchTemplate(ctx context.Context, id, version string) (LaunchTemplate, error)
+	// Console is what a machine wrote to its console, as new as EC2 has it.
+	Console(ctx context.Context, id string) (string, error)
 	// Left names what EC2 still has of a stack, by the tag CloudFormation puts on
 	// all it makes: "kind id". Terminated instances and what is being deleted do not count.
 	Left(ctx context.Context, stackID string) ([]string, error)
@@ -113,6 +115,8 @@ type Stack struct {
 	Name string
 	// Tell hears every new event of what is followed; nil: nobody does.
 	Tell func(Event)
+	// Boxed hears of every machine that failed, before it is ended; nil: nobody does.
+	Boxed func(Box)
 }
 
 func (s *Stack) tell(e Event) {

@@ -34,6 +34,10 @@ func (m machines) LaunchTemplate(ctx context.Context, id, version string) (stack
 	return stack.LaunchTemplate(t), err
 }
 
+func (m machines) Console(ctx context.Context, id string) (string, error) {
+	return m.c.Console(ctx, id)
+}
+
 func (m machines) Left(ctx context.Context, stackID string) ([]string, error) {
 	return m.c.Left(ctx, compute.Tags{stackTag: stackID})
 }
