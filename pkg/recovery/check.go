@@ -56,18 +56,22 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 	})
 }
 
-// lookAll looks at everything at once and tells all faults together. It writes nothing.
+// lookAll looks at everything and tells all faults together. It writes nothing.
+// The first look is who we are, which the target then keeps; the others are made
+// at once.
 func lookAll(ctx context.Context, run *pipeline.Run, s *State, what string, looks []glance) error {
 	found := make([][]Fault, len(looks))
+	one := func(i int) {
+		list, err := looks[i].fn(ctx, run, s)
+		if err != nil {
+			list = append(list, faultOf(looks[i].name, s.Chain.Place.Region, err))
+		}
+		found[i] = list
+	}
+	one(0)
 	var wg sync.WaitGroup
-	for i, l := range looks {
-		wg.Go(func() {
-			list, err := l.fn(ctx, run, s)
-			if err != nil {
-				list = append(list, faultOf(l.name, s.Chain.Place.Region, err))
-			}
-			found[i] = list
-		})
+	for i := 1; i < len(looks); i++ {
+		wg.Go(func() { one(i) })
 	}
 	wg.Wait()
 	if err := ctx.Err(); err != nil {
