@@ -181,8 +181,6 @@ func (d *drill) quiet(a *alarm) bool {
 	return a.now == types.StateValueOk || a.Cause == template.KindData && a.now == types.StateValueInsufficientData
 }
 
-func fires(a *alarm) bool { return a.now == types.StateValueAlarm }
-
 func (d *drill) scale(t time.Duration) time.Duration { return time.Duration(float64(t) / d.Factor) }
 
 // begin notes the moment of a cause.

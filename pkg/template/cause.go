@@ -38,15 +38,15 @@ const (
 )
 
 var (
-	// Unreachable: the balancer no longer gets through to any instance.
+	// Unreachable means that the balancer no longer gets through to any instance.
 	Unreachable = Cause{Kind: KindUnreachable}
-	// Hang: the kernel of an instance panics.
+	// Hang means that the kernel of an instance panics.
 	Hang = Cause{Kind: KindHang}
-	// Gone: every instance is terminated, and none comes for it.
+	// Gone means that every instance is terminated, and none comes for it.
 	Gone = Cause{Kind: KindGone}
-	// Busy: the processors of every instance are burnt.
+	// Busy means that the processors of every instance are burnt.
 	Busy = Cause{Kind: KindBusy}
-	// Parts: the alarms that a composite alarm is made of.
+	// Parts are the alarms that a composite alarm is made of.
 	Parts = Cause{Kind: KindParts}
 )
 
