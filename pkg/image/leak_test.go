@@ -216,7 +216,10 @@ UNIT
 cat >/etc/systemd/system/ssh-host-key.service <<'UNIT'
 HOSTKEY
 UNIT
-systemctl -q enable page.service
+cat >/etc/systemd/system/panic-on-interrupt.service <<'UNIT'
+INTERRUPT
+UNIT
+systemctl -q enable page.service panic-on-interrupt.service
 `
 
 // TestLeakyImagesAreRefused derives images from a good one, each with one thing
@@ -225,9 +228,12 @@ func TestLeakyImagesAreRefused(t *testing.T) {
 	c := newContainers(t)
 	recipe := recipe(t, c.options("recipe"))
 	tags := compute.Tags{image.TagKey: recipe.Key, image.TagRole: "web", image.TagBase: recipe.Base.ID}
-	unit, err := os.ReadFile(filepath.Join(git(t, ".", "rev-parse", "--show-toplevel"), "puppet/site-modules/profile/files/base/ssh-host-key.service"))
-	require.NoError(t, err)
-	good, err := c.derive(recipe.Base.ID, "good", strings.NewReplacer("HOSTKEY", string(unit), "KEY", recipe.Key).Replace(page), tags)
+	unit := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(git(t, ".", "rev-parse", "--show-toplevel"), "puppet/site-modules/profile/files/base", name+".service"))
+		require.NoError(t, err)
+		return string(b)
+	}
+	good, err := c.derive(recipe.Base.ID, "good", strings.NewReplacer("HOSTKEY", unit("ssh-host-key"), "INTERRUPT", unit("panic-on-interrupt"), "KEY", recipe.Key).Replace(page), tags)
 	require.NoError(t, err)
 	began := time.Now()
 	leaks, err := image.Inspect(t.Context(), pipeline.Env{Tell: func(e pipeline.Event) {
