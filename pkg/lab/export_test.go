@@ -8,12 +8,15 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
 )
 
-// Tables are the action tables of all services, by credential scope.
+// Tables are the action tables of all services, by credential scope. S3, which
+// has no structs for its requests and answers, is shown by its own tests.
 func Tables() map[string][]core.Action {
 	out := map[string][]core.Action{}
 	list, _ := services(network.New(), nil)
 	for _, s := range list {
-		out[s.Name()] = s.Actions()
+		if s.Name() != "s3" {
+			out[s.Name()] = s.Actions()
+		}
 	}
 	return out
 }

@@ -51,6 +51,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -101,6 +102,7 @@ type Lab struct {
 	core     *core.Core
 	net      *network.Network
 	store    *store
+	contents *contents       // of S3's objects
 	machines *memory.Runtime // made by Open, nil if they are the caller's
 	services map[string]*service
 	started  time.Time
@@ -148,6 +150,10 @@ func New(o Options) (*Lab, error) {
 	var err error
 	if l.store, err = openStore(o.Dir); err != nil {
 		return nil, err
+	}
+	l.contents = &contents{all: map[string][]byte{}}
+	if o.Dir != "" {
+		l.contents.dir = filepath.Join(o.Dir, "objects")
 	}
 	world, err := l.store.load()
 	if err != nil {

@@ -118,6 +118,10 @@ func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if c.service == "s3" && ec2.KnownRegion(c.region) {
+		l.objects(w, r, c)
+		return
+	}
 	if e := c.name(s); e != nil {
 		refuse(e)
 		return

@@ -17,6 +17,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/network"
 	"github.com/build-deploy-chain/chain/pkg/lab/rds"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
+	"github.com/build-deploy-chain/chain/pkg/lab/s3"
 	"github.com/build-deploy-chain/chain/pkg/lab/sns"
 	"github.com/build-deploy-chain/chain/pkg/lab/ssm"
 	"github.com/build-deploy-chain/chain/pkg/lab/sts"
@@ -42,6 +43,7 @@ func services(n *network.Network, endpoint func() string) ([]answering, []core.S
 		sns.Service{Dial: n.Dial, Endpoint: endpoint},
 		logs.Service{},
 		iam.Service{},
+		s3.Service{}, // what it answers; Lab.objects calls it
 		ssm.Service{},
 		sts.Service{},
 		cloudformation.Service{},
@@ -69,6 +71,7 @@ var protocols = map[string]struct {
 	"monitoring":           {wire.CBOR, "http://monitoring.amazonaws.com/doc/2010-08-01/", "cloudwatch", "InvalidNextToken"},
 	"rds":                  {wire.Query, "http://rds.amazonaws.com/doc/2014-10-31/", "rds", "InvalidParameterValue"},
 	"route53":              {wire.RESTXML, "https://route53.amazonaws.com/doc/2013-04-01/", "route53", "InvalidPaginationToken"},
+	"s3":                   {wire.RESTXML, "http://s3.amazonaws.com/doc/2006-03-01/", "s3", "InvalidArgument"},
 	"sns":                  {wire.Query, "http://sns.amazonaws.com/doc/2010-03-31/", "sns", "InvalidParameter"},
 	"ssm":                  {wire.JSON, "", "ssm", "InvalidNextToken"},
 	"sts":                  {wire.Query, "https://sts.amazonaws.com/doc/2011-06-15/", "sts", "ValidationError"},

@@ -32,6 +32,7 @@ var services = map[string]struct{ dir, sdk, cli string }{
 	"monitoring":           {"cloudwatch", "cloudwatch", "cloudwatch"},
 	"rds":                  {"rds", "rds", "rds"},
 	"route53":              {"route53", "route53", "route53"},
+	"s3":                   {"s3", "s3", "s3api"},
 	"sns":                  {"sns", "sns", "sns"},
 	"ssm":                  {"ssm", "ssm", "ssm"},
 	"sts":                  {"sts", "sts", "sts"},

@@ -1,7 +1,7 @@
 // Package sigv4 checks requests that are signed by AWS's Signature Version 4 in
 // the Authorization header, as AWS documents it ("Create a signed AWS API
-// request", IAM user guide). Signatures in the query (presigned URLs) and those of
-// chunks are not known to it.
+// request", IAM user guide). Signatures in the query (presigned URLs) are not
+// known to it, and of a body that is sent in chunks it checks the first one alone.
 package sigv4
 
 import (
@@ -98,7 +98,7 @@ func Verify(r *http.Request, body []byte, keys []Key, now time.Time) *Problem {
 		return &Problem{Mismatch, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	}
 	scope := strings.Join([]string{day, region, service, "aws4_request"}, "/")
-	request := sha256.Sum256([]byte(canonical(r, body, names, signed)))
+	request := sha256.Sum256([]byte(canonical(r, body, names, signed, service)))
 	toSign := strings.Join([]string{"AWS4-HMAC-SHA256", stamp, scope, hex.EncodeToString(request[:])}, "\n")
 	derived := []byte("AWS4" + key.Secret)
 	for _, text := range []string{day, region, service, "aws4_request", toSign} {
@@ -118,10 +118,10 @@ func sum(key []byte, text string) []byte {
 
 // canonical is the request as it is signed. A body whose digest the client sends
 // along must have that digest: only then does the signature say something of it.
-func canonical(r *http.Request, body []byte, names []string, signed string) string {
+func canonical(r *http.Request, body []byte, names []string, signed, service string) string {
 	b := sha256.Sum256(body)
 	digest := hex.EncodeToString(b[:])
-	if claimed := r.Header.Get("X-Amz-Content-Sha256"); claimed == "UNSIGNED-PAYLOAD" {
+	if claimed := r.Header.Get("X-Amz-Content-Sha256"); claimed == "UNSIGNED-PAYLOAD" || strings.HasPrefix(claimed, "STREAMING-") {
 		digest = claimed
 	}
 	path := r.URL.EscapedPath()
@@ -132,7 +132,10 @@ func canonical(r *http.Request, body []byte, names []string, signed string) stri
 	for _, name := range names {
 		headers.WriteString(name + ":" + header(r, name) + "\n")
 	}
-	return strings.Join([]string{r.Method, escape(path, true), query(r.URL.Query()), headers.String(), signed, digest}, "\n")
+	if service != "s3" {
+		path = escape(path, true)
+	}
+	return strings.Join([]string{r.Method, path, query(r.URL.Query()), headers.String(), signed, digest}, "\n")
 }
 
 // header is a header's value as it is signed; a server finds some of them elsewhere.

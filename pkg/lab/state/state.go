@@ -24,6 +24,7 @@ type World struct {
 	Changes  map[string]*ZoneChange // Route 53 changes, by change id
 	Roles    map[string]*Role       // IAM is global: by name
 	Profiles map[string]*Profile    // by name
+	Buckets  map[string]*Bucket     // of S3, whose names are everybody's
 	Faults   []*Fault
 }
 
@@ -59,6 +60,7 @@ func (w *World) Init() {
 	ensure(&w.Changes)
 	ensure(&w.Roles)
 	ensure(&w.Profiles)
+	ensure(&w.Buckets)
 	for _, r := range w.Regions {
 		r.init()
 	}
