@@ -358,3 +358,24 @@ func TestABusyMachineIsSeen(t *testing.T) {
 	w.Run(4 * time.Minute)
 	assert.Equal(t, "ALARM", value(w, "busy"))
 }
+
+func TestWhatWasMeasuredStaysForGraphs(t *testing.T) {
+	w, machine := watched(t)
+	w.Run(5 * time.Minute)
+	require.NoError(t, w.Machine.Edit(machine, func(d *memory.Image) { d.Broken = true }))
+	w.Run(5 * time.Minute)
+	in := &cloudwatch.GetMetricStatisticsInput{
+		Namespace: "AWS/NetworkELB", MetricName: "HealthyHostCount", Statistics: []string{"Maximum"}, Period: new(int64),
+		Dimensions: []cloudwatch.Dimension{
+			{Name: "LoadBalancer", Value: after(w.Balancer, "loadbalancer/")}, {Name: "TargetGroup", Value: "targetgroup/" + after(w.Targets, "targetgroup/")},
+		},
+	}
+	*in.Period = 6
+	w.Do(func(tx *core.Tx) {
+		in.StartTime, in.EndTime = tx.Now.Add(-time.Minute), tx.Now
+		out := labtest.Must(cloudwatch.GetMetricStatistics(tx, in))
+		require.GreaterOrEqual(t, len(out.Datapoints), 9)
+		assert.InDelta(t, 1, *out.Datapoints[1].Maximum, 0)
+		assert.InDelta(t, 0, *out.Datapoints[len(out.Datapoints)-1].Maximum, 0)
+	})
+}

@@ -191,8 +191,7 @@ func PutMetricData(tx *core.Tx, in *PutMetricDataInput) (*PutMetricDataOutput, e
 	return &PutMetricDataOutput{}, nil
 }
 
-// GetMetricData tells metrics of a time range: those put by hand by their
-// periods, the lab's own by one point, as they are now.
+// GetMetricData tells metrics of a time range by their periods.
 func GetMetricData(tx *core.Tx, in *GetMetricDataInput) (*GetMetricDataOutput, error) {
 	if !in.EndTime.After(in.StartTime) {
 		return nil, invalid("The parameter EndTime must be greater than StartTime")

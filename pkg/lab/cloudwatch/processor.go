@@ -13,10 +13,11 @@ const (
 	// measureEvery is how often machines are measured, as with detailed monitoring.
 	measureEvery = time.Minute
 	// seriesKept are points of a metric that the lab measures.
-	seriesKept = 120
+	seriesKept = 180
 )
 
-// processors asks the machines each minute how busy they are.
+// processors writes down each minute what can be measured, and asks the machines how
+// busy they are.
 func processors(tx *core.Tx) {
 	var ids []string
 	for _, id := range sortedKeys(tx.Region.Instances) {
@@ -24,7 +25,7 @@ func processors(tx *core.Tx) {
 			ids = append(ids, id)
 		}
 	}
-	if len(ids) == 0 {
+	if len(ids)+len(tx.Region.Groups) == 0 {
 		return
 	}
 	if !tx.Region.MeasureAt.IsZero() && !tx.Due(tx.Region.MeasureAt) {
@@ -33,6 +34,10 @@ func processors(tx *core.Tx) {
 	tx.Region.MeasureAt = tx.Now.Add(tx.Scale(measureEvery))
 	tx.Wake(tx.Region.MeasureAt)
 	tx.Changed()
+	keep(tx)
+	if len(ids) == 0 {
+		return
+	}
 	tx.Go("processors "+tx.Region.Name, func(ctx context.Context) func(*core.Tx) {
 		found := map[string]float64{}
 		for _, id := range ids {

@@ -13,32 +13,34 @@ import (
 // most is how many points GetMetricStatistics answers with.
 const most = 1440
 
-// seen are the points of a metric in a time range, the oldest first: those put
-// by hand by their periods, the lab's own by one point, as they are now.
+// seen are the points of a metric in a time range by their periods, the oldest
+// first. The lab's own metrics end with what they are now.
 func seen(tx *core.Tx, m Metric, from, to time.Time, period time.Duration) (points []state.Point) {
 	dimensions := toMap(m.Dimensions)
-	if v, has := measure(tx, m.Namespace, m.MetricName, dimensions); has {
-		if !tx.Now.Before(from) && tx.Now.Before(to.Add(period)) {
-			points = append(points, state.Point{Start: tx.Now.Truncate(period), Min: v, Max: v, Sum: v, Samples: 1})
+	if put := tx.Region.Metrics[metricKey(m.Namespace, m.MetricName, dimensions)]; put != nil {
+		var last time.Time
+		for _, p := range put.Points {
+			at := p.Start.Truncate(period)
+			if at.Equal(last) || at.Before(from.Truncate(period)) || !at.Before(to) {
+				continue
+			}
+			last = at
+			if sum := custom(tx, m.Namespace, m.MetricName, dimensions, at, at.Add(period)); sum.Samples > 0 {
+				points = append(points, sum)
+			}
 		}
+	}
+	v, has := measure(tx, m.Namespace, m.MetricName, dimensions)
+	if !has || tx.Now.Before(from) || !tx.Now.Before(to.Add(period)) {
 		return points
 	}
-	put := tx.Region.Metrics[metricKey(m.Namespace, m.MetricName, dimensions)]
-	if put == nil {
-		return nil
+	now := state.Point{Start: tx.Now.Truncate(period), Min: v, Max: v, Sum: v, Samples: 1}
+	if n := len(points); n > 0 && points[n-1].Start.Equal(now.Start) {
+		l := &points[n-1]
+		l.Min, l.Max, l.Sum, l.Samples = min(l.Min, v), max(l.Max, v), l.Sum+v, l.Samples+1
+		return points
 	}
-	var last time.Time
-	for _, p := range put.Points {
-		at := p.Start.Truncate(period)
-		if at.Equal(last) || at.Before(from.Truncate(period)) || !at.Before(to) {
-			continue
-		}
-		last = at
-		if sum := custom(tx, m.Namespace, m.MetricName, dimensions, at, at.Add(period)); sum.Samples > 0 {
-			points = append(points, sum)
-		}
-	}
-	return points
+	return append(points, now)
 }
 
 // GetMetricStatistics tells statistics of one metric.
@@ -83,38 +85,21 @@ func GetMetricStatistics(tx *core.Tx, in *GetMetricStatisticsInput) (*GetMetricS
 // ListMetrics lists what was put by hand and what the lab measures itself now.
 func ListMetrics(tx *core.Tx, in *ListMetricsInput) (*ListMetricsOutput, error) {
 	var all []Metric
-	add := func(namespace string, names []string, pairs ...string) {
-		for _, name := range names {
-			m := Metric{Namespace: namespace, MetricName: name}
-			for k := 0; k < len(pairs); k += 2 {
-				m.Dimensions = append(m.Dimensions, Dimension{Name: pairs[k], Value: pairs[k+1]})
-			}
-			if in.wants(m) {
-				all = append(all, m)
-			}
+	add := func(m Metric) {
+		if in.wants(m) {
+			all = append(all, m)
 		}
 	}
 	for _, k := range sortedKeys(tx.Region.Metrics) {
 		m := tx.Region.Metrics[k]
-		var pairs []string
+		metric := Metric{Namespace: m.Namespace, MetricName: m.Name}
 		for _, d := range sortedKeys(m.Dimensions) {
-			pairs = append(pairs, d, m.Dimensions[d])
+			metric.Dimensions = append(metric.Dimensions, Dimension{Name: d, Value: m.Dimensions[d]})
 		}
-		add(m.Namespace, []string{m.Name}, pairs...)
+		add(metric)
 	}
-	for _, arn := range sortedKeys(tx.Region.Listeners) {
-		l := tx.Region.Listeners[arn]
-		_, balancer, _ := strings.Cut(l.LoadBalancer, ":loadbalancer/")
-		group := l.TargetGroup[strings.LastIndex(l.TargetGroup, ":")+1:]
-		add("AWS/NetworkELB", []string{"HealthyHostCount", "UnHealthyHostCount"}, "LoadBalancer", balancer, "TargetGroup", group)
-	}
-	for _, name := range sortedKeys(tx.Region.Groups) {
-		add("AWS/AutoScaling", tx.Region.Groups[name].Metrics, "AutoScalingGroupName", name)
-	}
-	for _, id := range sortedKeys(tx.Region.Instances) {
-		if tx.Region.Instances[id].State == "running" {
-			add("AWS/EC2", []string{"StatusCheckFailed", "StatusCheckFailed_Instance", "StatusCheckFailed_System"}, "InstanceId", id)
-		}
+	for _, m := range measurable(tx) {
+		add(m)
 	}
 	key := func(m Metric) string { return metricKey(m.Namespace, m.MetricName, toMap(m.Dimensions)) }
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(key(a), key(b)) })
