@@ -139,6 +139,7 @@ type State struct {
 
 	changed []string // logical ids of what the update really changed
 	rolled  bool     // whether it exchanged machines
+	same    bool     // whether the candidate changes nothing of a test stack
 	probe   Probe
 }
 
@@ -291,6 +292,8 @@ func needsWindow(s *State) string {
 		return "there is no monitoring window"
 	case !s.Cancel:
 		return "chain.yaml does not ask for it"
+	case s.same:
+		return "nothing of the test stack changes"
 	}
 	return ""
 }

@@ -361,10 +361,15 @@ func update(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err != nil {
 		return err
 	}
+	s.Record.Changes, s.same = p.Shape, p.Empty
 	if p.Empty {
-		return errors.New("the candidate changes nothing of what runs, and yet it is not the same")
+		if !s.without() {
+			return errors.New("the candidate changes nothing of what runs, and yet it is not the same")
+		}
+		s.Record.Changes = stack.Shape{}
+		run.Note("it changes nothing but what no test stack has")
+		return nil
 	}
-	s.Record.Changes = p.Shape
 	for _, l := range p.Shape.Lines() {
 		run.Note("%s", l)
 	}
@@ -382,6 +387,17 @@ func update(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	s.changed, s.rolled = out.Changed(), exchanged(s.Before.Group, now.Group)
 	return Landed(now, s.Candidate.Image, s.Before.Group)
+}
+
+// without says whether a side of the change has resources that its conditions leave
+// out of a test stack.
+func (s *State) without() bool {
+	for _, d := range []*Deployment{s.Baseline, s.Candidate} {
+		if s.Without != nil && len(s.Without(d.Body, s.Own(d.Parameters, s.Stack.Name))) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // exchanged says whether machines serve now that did not before.
@@ -420,6 +436,10 @@ func Landed(now *stack.State, image string, before *stack.Group) error {
 }
 
 func goBack(ctx context.Context, run *pipeline.Run, s *State) error {
+	if s.same {
+		s.Record.Back = stack.Shape{}
+		return nil
+	}
 	p, err := s.propose(ctx, "back", s.Baseline, true)
 	if err != nil {
 		return err
@@ -497,7 +517,7 @@ func (s *State) takenBack(ctx context.Context, run *pipeline.Run, op, phase stri
 func again(ctx context.Context, run *pipeline.Run, s *State) error {
 	s.stop()
 	p, err := s.propose(ctx, "drill", s.Candidate, false)
-	if err != nil {
+	if err != nil || p.Empty {
 		return err
 	}
 	out, err := s.do(ctx, run, "fire drill", p, s.Gate)

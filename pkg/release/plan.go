@@ -202,7 +202,7 @@ func (s *State) plan(ctx context.Context, run *pipeline.Run) error {
 	var bad []string
 	if !s.change().Create {
 		bad = append(bad, s.unrehearsed(run, p)...)
-	} else if more := s.unrehearsedCreate(p); len(more) > 0 {
+	} else if more := s.unrehearsedCreate(run, p); len(more) > 0 {
 		bad = append(bad, more...)
 	}
 	if len(bad) == 0 {
@@ -238,7 +238,7 @@ func (s *State) unrehearsed(run *pipeline.Run, p *stack.Proposal) []string {
 	if s.Evidence.Candidate != s.Rehearsal.Candidate.Digest {
 		shape = r.Back // the way back of a change that was rehearsed
 	}
-	if diff := stack.Compare(shape, p.Shape); len(diff) > 0 {
+	if diff := stack.Compare(shape, s.rehearsable(run, p.Shape)); len(diff) > 0 {
 		return diff
 	}
 	run.Note("actions, replacements and scopes are those that were rehearsed")
@@ -248,7 +248,7 @@ func (s *State) unrehearsed(run *pipeline.Run, p *stack.Proposal) []string {
 // unrehearsedCreate is where a creation parts from the rehearsed one. If there
 // was an update rehearsed (from what ran last, by the trail) there is nothing
 // to compare with.
-func (s *State) unrehearsedCreate(p *stack.Proposal) []string {
+func (s *State) unrehearsedCreate(run *pipeline.Run, p *stack.Proposal) []string {
 	if s.Unrehearsed != "" {
 		return nil
 	}
@@ -259,7 +259,25 @@ func (s *State) unrehearsedCreate(p *stack.Proposal) []string {
 	if r.Kind != rehearsal.KindCreate {
 		return nil
 	}
-	return stack.Compare(r.Changes, p.Shape)
+	return stack.Compare(r.Changes, s.rehearsable(run, p.Shape))
+}
+
+// rehearsable is a shape without the subscriptions that a test stack, which tells
+// nobody, is without by the template's conditions.
+func (s *State) rehearsable(run *pipeline.Run, in stack.Shape) stack.Shape {
+	out := maps.Clone(in)
+	for _, d := range []*rehearsal.Deployment{s.Rehearsal.Baseline, s.Rehearsal.Candidate} {
+		if d == nil {
+			continue
+		}
+		for id := range template.Without(d.Body, s.forTest(d.Parameters, s.Rehearsal.Prefix)) {
+			if c, ok := out[id]; ok && c.Type == template.TypeSubscription {
+				run.Note("not rehearsed, since tests tell nobody: %s %s", c.Action, id)
+				delete(out, id)
+			}
+		}
+	}
+	return out
 }
 
 // withdraw removes proposals that will not be executed. A stack that consists

@@ -77,6 +77,9 @@ const (
 	typeAlarm     = "AWS::CloudWatch::Alarm"
 	typeComposite = "AWS::CloudWatch::CompositeAlarm"
 	typeDashboard = "AWS::CloudWatch::Dashboard"
+
+	// TypeSubscription is the type of the resources that tell somebody.
+	TypeSubscription = "AWS::SNS::Subscription"
 )
 
 // An Alarm of a template with its cause.
@@ -139,9 +142,10 @@ func causeOf(r map[string]any, kind string) (Cause, error) {
 	return c, nil
 }
 
-// watching are the types of resources that a fire drill is about.
+// watching are the types of resources that a fire drill is about. Who is told is
+// none of them: test stacks tell nobody.
 func watching(kind string) bool {
-	return strings.HasPrefix(kind, "AWS::CloudWatch::") || strings.HasPrefix(kind, "AWS::SNS::")
+	return strings.HasPrefix(kind, "AWS::CloudWatch::") || strings.HasPrefix(kind, "AWS::SNS::") && kind != TypeSubscription
 }
 
 // Monitoring is a digest of the part of a template that watches: what a fire
