@@ -64,7 +64,9 @@ func body(t *testing.T, image string) string {
 		kind := r.Properties.AWSCloudFormationType()
 		return strings.HasPrefix(kind, "AWS::CloudWatch") || strings.HasPrefix(kind, "AWS::SNS") || strings.HasPrefix(kind, "AWS::Route53")
 	})
-	e.Outputs = slices.DeleteFunc(e.Outputs, func(o template.Output) bool { return slices.Contains([]string{"TopicArn", "TicketsArn", "Dashboard"}, o.ID) })
+	e.Outputs = slices.DeleteFunc(e.Outputs, func(o template.Output) bool {
+		return slices.Contains([]string{"TopicArn", "TicketsArn", "Dashboard"}, o.ID)
+	})
 	b, err := e.Body()
 	require.NoError(t, err)
 	b, err = template.SetImage(b, image)

@@ -28,7 +28,9 @@ const (
 	typeAlarm   = "AWS::CloudWatch::Alarm"
 
 	typeComposite = "AWS::CloudWatch::CompositeAlarm"
-	typeStack     = "AWS::CloudFormation::Stack"
+
+	typeTopic = "AWS::SNS::Topic"
+	typeStack = "AWS::CloudFormation::Stack"
 )
 
 // Capacity of a group.

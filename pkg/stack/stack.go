@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -83,6 +84,7 @@ type Account struct {
 	elb *elasticloadbalancingv2.Client
 
 	alarms *cloudwatch.Client
+	topics *sns.Client
 }
 
 // Open makes the clients. It calls nothing.
@@ -103,6 +105,7 @@ func Open(o Options) *Account {
 		elb: elasticloadbalancingv2.NewFromConfig(o.AWS),
 
 		alarms: cloudwatch.NewFromConfig(o.AWS),
+		topics: sns.NewFromConfig(o.AWS),
 	}
 }
 
