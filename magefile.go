@@ -401,6 +401,28 @@ func Sweep(ctx context.Context, delete *bool) error {
 	})
 }
 
+// Monitor is what watches production.
+type Monitor mg.Namespace
+
+// Open prints the link to production's dashboard; on the lab it draws the dashboard as one page, .chain/dashboard.html.
+func (Monitor) Open(ctx context.Context) error {
+	return run(ctx, "monitor:open", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		link, page, err := c.Dashboard(ctx)
+		if err != nil || page == nil {
+			return show(r, []string{link}, err)
+		}
+		file, err := filepath.Abs(filepath.Join(".chain", "dashboard.html"))
+		if err == nil {
+			err = os.WriteFile(file, page, 0o644)
+		}
+		return show(r, []string{"file://" + file, "on AWS it would be " + link}, err)
+	})
+}
+
 // Station is this machine.
 type Station mg.Namespace
 

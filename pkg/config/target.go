@@ -45,6 +45,8 @@ type Target struct {
 	// ours, "127.0.0.1:0"; "": they do not.
 	Hear string
 
+	Console bool // whether AWS's console shows what is there
+
 	Poll   Poll
 	Factor float64 // own waits are divided by it; 1 against AWS
 	Ask    bool    // a person approves before production changes
@@ -76,7 +78,7 @@ func (c *Config) For(e *Environment, region string) (*Target, error) {
 	}
 	t.Account, t.Remote, t.GitDir, t.Signing = e.Account, c.Trail.Remote, c.Dir, c.Signing
 	t.Poll = Poll{2 * time.Second, 5 * time.Second}
-	t.Factor, t.Ask = 1, true
+	t.Factor, t.Ask, t.Console = 1, true, true
 	for name, value := range c.endpoints() {
 		if err := amazon(value); err != nil {
 			return nil, fmt.Errorf("%s: %w: target aws talks to AWS alone", name, err)

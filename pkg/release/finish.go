@@ -197,6 +197,9 @@ func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error)
 	if err := s.drained(ctx, run); err != nil {
 		return nil, err
 	}
+	if s.Watched, err = s.Account.Watched(ctx, s.Live); err != nil {
+		run.Note("who is told cannot be seen: %v", err)
+	}
 	list, err := s.Checks.Check(ctx, s.Live, s.Rehearsal.Candidate.Key)
 	if err != nil {
 		return nil, err

@@ -101,6 +101,7 @@ type State struct {
 	Seconds              map[string]time.Duration // of phases, for the summary
 	Available            []rehearsal.Availability
 	Resumed              bool
+	Watched              *stack.Watch   // what watches production after the release
 	Finished             *trail.Release // an interrupted release that this run brought to its end
 
 	backFrom int // the release whose deployment, or whose baseline, is gone back to

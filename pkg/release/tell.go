@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/image"
+	"github.com/build-deploy-chain/chain/pkg/monitor"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/stack"
 	"github.com/build-deploy-chain/chain/pkg/template"
@@ -65,6 +66,9 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 			look += "-x socks5h://" + s.Target.SOCKS + " "
 		}
 		row("look", "%s%s", look, s.Live.Outputs["Url"])
+	}
+	if s.Watched != nil {
+		tellUntold(row, s.Watched)
 	}
 	if (s.Release.Number > 0 && s.Nothing == "" || s.Finished != nil) && !s.TestOnly {
 		row("undo", "./station.sh rollback")
@@ -136,13 +140,11 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 			}
 		}
 		row("protected", "%v", now.Protected)
-		firing, err := c.Account.Firing(ctx, now.AllAlarms())
+		watched, err := c.Account.Watched(ctx, now)
 		if err != nil {
 			return "", nil, explain(ctx, "look at the alarms", &State{Chain: c}, err)
 		}
-		for _, f := range firing {
-			row("alarm", "%s", f)
-		}
+		tellWatch(row, watched)
 	}
 	last, err := c.Trail.Last(ctx, c.Place)
 	if err != nil {
@@ -174,6 +176,57 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 		row("pending", "the outcome of release %d waits to be pushed; ./station.sh release does it", r.Number)
 	}
 	return outcome, rows, nil
+}
+
+// tellWatch tells what watches: what fires, what cannot, and who is not told.
+func tellWatch(row func(name, format string, args ...any), w *stack.Watch) {
+	row("alarms", "%d: %d fire, %d have no data; ./station.sh monitor:open", w.Alarms, len(w.Firing), len(w.Unknown))
+	for _, f := range w.Firing {
+		row("alarm", "%s", f)
+	}
+	for _, u := range w.Unknown {
+		row("no data", "%s", u)
+	}
+	tellUntold(row, w)
+}
+
+func tellUntold(row func(name, format string, args ...any), w *stack.Watch) {
+	for _, u := range w.Unconfirmed {
+		row("not told", "%s: its subscription was never confirmed; follow the link in AWS's message to it", u)
+	}
+}
+
+// Dashboard is the link to production's dashboard and, where AWS's console does
+// not show it, the dashboard drawn as one page.
+func (c *Chain) Dashboard(ctx context.Context) (link string, page []byte, err error) {
+	now, err := c.Account.Stack(c.Environment.Stack()).Read(ctx)
+	if errors.Is(err, stack.ErrAbsent) {
+		return "", nil, &report.Failure{
+			Code: report.Guard, ID: "E-REL-26", What: "there is no dashboard: " + c.Environment.Stack() + " is not there",
+			Where: fmt.Sprintf("%s, account %s, %s", c.Target.Name, c.Target.Account, c.Target.Region), State: "nothing was changed", Next: []string{"./station.sh release  # brings it up"},
+		}
+	}
+	if err != nil {
+		return "", nil, explain(ctx, "read the stack", &State{Chain: c}, err)
+	}
+	r, ok := now.Resources[template.DashboardID]
+	if !ok {
+		return "", nil, usage(fmt.Errorf("stack %s has no dashboard %s; its release is from before there was one, or its template leaves it out", now.Name, template.DashboardID))
+	}
+	link = now.Outputs["Dashboard"]
+	if c.Target.Console {
+		return link, nil, nil
+	}
+	cfg, err := c.Target.AWS(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	b, err := monitor.Read(ctx, monitor.Options{AWS: cfg, Clock: c.Clock, Factor: c.Target.Factor}, r.ID)
+	if err != nil {
+		return "", nil, explain(ctx, "read the dashboard", &State{Chain: c}, err)
+	}
+	page, err = b.Page()
+	return link, page, err
 }
 
 // History is the releases as a table, the newest first, from Git alone.
