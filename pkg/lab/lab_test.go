@@ -226,6 +226,43 @@ func TestRestart(t *testing.T) {
 	}, 5*time.Second, 5*time.Millisecond, "three machines run again, the stray one is gone")
 }
 
+// What is long to make is made once, and many labs begin with a copy of it.
+func TestFrom(t *testing.T) {
+	dir := t.TempDir()
+	l := lab.Start(t, func(o *lab.Options) { o.Dir = dir })
+	require.NoError(t, put(t, l, "/kept", "yes"))
+	require.NoError(t, l.Memory().AddImage("page", memory.Site("Hello", "1")))
+	image, err := l.AddImage(region, "page", "page", nil)
+	require.NoError(t, err)
+	status, body := call(t, l, "ec2", "Action=RunInstances&MinCount=1&MaxCount=1&ImageId="+image)
+	require.Equal(t, 200, status, body)
+	require.Eventually(t, func() bool { return len(l.Status().Machines) == 1 && l.Status().Machines[0].State == "running" }, 5*time.Second, 5*time.Millisecond)
+	machine := l.Status().Machines[0].ID
+	require.NoError(t, l.Close())
+	before, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	require.NoError(t, err)
+
+	begin := func(o *lab.Options) { o.From = dir }
+	a, b := lab.Start(t, begin), lab.Start(t, begin)
+	require.NoError(t, put(t, a, "/kept", "changed"))
+	require.NoError(t, a.Memory().Kill(machine))
+	out, err := parameters(b).GetParameter(context.Background(), &ssm.GetParameterInput{Name: aws.String("/kept")})
+	require.NoError(t, err)
+	assert.Equal(t, "yes", *out.Parameter.Value)
+	disk, ok := b.Memory().Disk(machine)
+	require.True(t, ok)
+	assert.Contains(t, disk.Pages["/"].Body, "Hello")
+	conn, err := b.Memory().Dial(context.Background(), machine, 80)
+	require.NoError(t, err, "it runs in the other one")
+	require.NoError(t, conn.Close())
+	after, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	require.NoError(t, err)
+	assert.Equal(t, string(before), string(after), "nothing is written there")
+
+	_, err = lab.Open(t.Context(), func(o *lab.Options) { o.From = t.TempDir() })
+	assert.ErrorContains(t, err, "no lab was kept in")
+}
+
 func TestOtherVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	machines, err := memory.New(memory.Options{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 )
@@ -35,8 +36,10 @@ func Start(t TB, options ...func(*Options)) *Lab {
 
 // Open runs a lab of its own on free ports: nothing in it is seen by another one.
 // Its machines are values in memory, its world is kept nowhere, and its waits are
-// AWS's divided by 1,000. An option may change anything before it is made. The
-// lab ends by Close, or with ctx.
+// AWS's divided by 1,000. An option may change anything before it is made: with
+// Dir both are kept in that directory, and From begins a lab as a copy of what
+// another one left there, so that many tests share what is long to make. The lab
+// ends by Close, or with ctx.
 func Open(ctx context.Context, options ...func(*Options)) (*Lab, error) {
 	o := Options{Factor: 1000}
 	for _, change := range options {
@@ -45,7 +48,7 @@ func Open(ctx context.Context, options ...func(*Options)) (*Lab, error) {
 	var machines *memory.Runtime
 	if o.Runtime == nil {
 		var err error
-		if machines, err = memory.New(memory.Options{Clock: o.Clock}); err != nil {
+		if machines, err = memory.New(memory.Options{Clock: o.Clock, File: machinesOf(o.Dir), From: machinesOf(o.From)}); err != nil {
 			return nil, fmt.Errorf("open a lab: %w", err)
 		}
 		o.Runtime = machines
@@ -63,6 +66,13 @@ func Open(ctx context.Context, options ...func(*Options)) (*Lab, error) {
 		return nil, fmt.Errorf("open a lab: %w", err)
 	}
 	return l, nil
+}
+
+func machinesOf(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "machines.json")
 }
 
 // Memory is the memory runtime of a lab, nil if its machines are others.

@@ -24,6 +24,11 @@ type store struct {
 	lock  *os.File
 }
 
+// at is the store of a directory, whoever holds it.
+func at(dir string) *store {
+	return &store{file: filepath.Join(dir, "state.json"), ended: filepath.Join(dir, "ended")}
+}
+
 func openStore(dir string) (*store, error) {
 	if dir == "" {
 		return &store{}, nil
@@ -42,7 +47,9 @@ func openStore(dir string) (*store, error) {
 		}
 		return nil, fmt.Errorf("lock the lab's directory %s: %w", dir, err)
 	}
-	return &store{file: filepath.Join(dir, "state.json"), ended: filepath.Join(dir, "ended"), lock: lock}, nil
+	s := at(dir)
+	s.lock = lock
+	return s, nil
 }
 
 // load reads the world; nil if none was kept.

@@ -5,6 +5,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,9 @@ type Options struct {
 	// File, if set, keeps images and machines, so that a runtime made with the
 	// same file after the process's death has them again.
 	File string
+	// From, if set and there is nothing at File, is the File of another runtime: what
+	// is in it is here at the start, too. It is only read.
+	From string
 }
 
 // Runtime keeps machines and images in memory.
@@ -94,10 +98,13 @@ type kept struct {
 }
 
 func (r *Runtime) load() error {
-	if r.opts.File == "" {
-		return nil
+	var b []byte
+	err := os.ErrNotExist
+	for _, file := range []string{r.opts.File, r.opts.From} {
+		if file != "" && errors.Is(err, os.ErrNotExist) {
+			b, err = os.ReadFile(file)
+		}
 	}
-	b, err := os.ReadFile(r.opts.File)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -106,7 +113,7 @@ func (r *Runtime) load() error {
 	}
 	var k kept
 	if err := json.Unmarshal(b, &k); err != nil {
-		return fmt.Errorf("read the machines in %s: %w", r.opts.File, err)
+		return fmt.Errorf("read the machines in %s: %w", cmp.Or(r.opts.File, r.opts.From), err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
