@@ -23,12 +23,15 @@ import (
 // up is a world with a first release in production.
 func up(t *testing.T) (w *world, key string) {
 	t.Helper()
-	w = newWorld(t)
-	_, key = w.page(t, "Hello World")
-	_, err := w.release(t)
-	require.NoError(t, err)
-	w.forget()
-	return w, key
+	w = released.open(t)
+	return w, w.keys[0]
+}
+
+// ready is up with a second page, which was rehearsed.
+func ready(t *testing.T) (w *world, key, next string) {
+	t.Helper()
+	w = rehearsed.open(t)
+	return w, w.keys[0], w.keys[1]
 }
 
 func TestARehearsalThatFailsLeavesProductionAlone(t *testing.T) {
@@ -51,8 +54,7 @@ func TestARehearsalThatFailsLeavesProductionAlone(t *testing.T) {
 
 func TestAFaultInProductionOnlyIsRolledBack(t *testing.T) {
 	t.Parallel()
-	w, key := up(t)
-	w.page(t, "Hello World, again")
+	w, key, _ := ready(t)
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
 	record := map[string][]string{}
 	s, err := w.run(t.Context(), t, false, 0, func(e pipeline.Event) {
@@ -199,8 +201,7 @@ func TestLostAnswersThrottlingAndStaleReads(t *testing.T) {
 
 func TestAFailedRollbackIsLedOut(t *testing.T) {
 	t.Parallel()
-	w, key := up(t)
-	w.page(t, "Hello World, again")
+	w, key, _ := ready(t)
 	w.fault(t, "machine", map[string]string{"stack": "web-production"}, map[string]string{"broken": "true"}, -1)
 	w.fault(t, "rollback-failure", map[string]string{"stack": "web-production"}, nil, 1)
 	_, err := w.release(t)
@@ -217,8 +218,7 @@ func TestAFailedRollbackIsLedOut(t *testing.T) {
 
 func TestAGroupThatCannotLaunchIsCancelled(t *testing.T) {
 	t.Parallel()
-	w, key := up(t)
-	w.page(t, "Hello World, again")
+	w, key, _ := ready(t)
 	w.fault(t, "no-capacity", map[string]string{"stack": "web-production"}, nil, -1)
 	_, err := w.release(t)
 	require.Error(t, err)
@@ -244,10 +244,8 @@ func TestAHalfMadeProductionIsMadeAgain(t *testing.T) {
 
 func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 	t.Parallel()
-	w, first := up(t)
-	_, second := w.page(t, "Hello World, again")
-	_, err := w.release(t)
-	require.NoError(t, err)
+	w := changed.open(t)
+	first, second := w.keys[0], w.keys[1]
 	require.Equal(t, second, w.get(t, "/version"))
 	s, err := w.run(t.Context(), t, false, -1)
 	require.NoError(t, err)
@@ -264,13 +262,10 @@ func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 
 func TestAnInterruptedRollbackIsFinishedAndNotTakenBack(t *testing.T) {
 	t.Parallel()
-	w, first := up(t)
-	w.page(t, "Hello World, again")
-	_, err := w.release(t)
-	require.NoError(t, err)
+	w := changed.open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err = w.run(ctx, t, false, -1, func(e pipeline.Event) {
+	_, err := w.run(ctx, t, false, -1, func(e pipeline.Event) {
 		if e.Kind == pipeline.Note && strings.Contains(e.Text, "Terminating instance") {
 			w.cut.Store(true)
 			cancel()
@@ -280,7 +275,7 @@ func TestAnInterruptedRollbackIsFinishedAndNotTakenBack(t *testing.T) {
 	s, err := w.run(t.Context(), t, false, -1)
 	require.NoError(t, err)
 	assert.NotEmpty(t, s.Nothing)
-	assert.Equal(t, first, w.get(t, "/version"))
+	assert.Equal(t, w.keys[0], w.get(t, "/version"))
 	outcome, _ := s.Summary(time.Second)
 	assert.Contains(t, outcome, "release 3, which was interrupted")
 	assert.Len(t, w.history(t), 3)
@@ -291,7 +286,8 @@ func TestAnInterruptedRollbackIsFinishedAndNotTakenBack(t *testing.T) {
 // the steps that matter most, with CHAIN_TEST_EVERY=1 every one there is.
 func TestStoppedAnywhereItGoesOn(t *testing.T) {
 	steps := []string{"update the test stack to the candidate", "write down the intent", "write down the outcome"}
-	if os.Getenv("CHAIN_TEST_EVERY") != "" {
+	every := os.Getenv("CHAIN_TEST_EVERY") != ""
+	if every {
 		steps = nil
 		w, _ := up(t)
 		w.page(t, "Hello World, again")
@@ -315,8 +311,13 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 	for name, is := range moments {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := up(t)
-			_, key := w.page(t, "Hello World, again")
+			var w *world
+			if every || strings.Contains(name, "test stack") {
+				w, _ = up(t)
+				w.page(t, "Hello World, again")
+			} else {
+				w, _, _ = ready(t)
+			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			hit := false
@@ -332,7 +333,7 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 			require.True(t, err != nil || name == "write down the outcome")
 			_, err = w.release(t)
 			require.NoError(t, err)
-			assert.Equal(t, key, w.get(t, "/version"))
+			assert.Equal(t, w.keys[1], w.get(t, "/version"))
 			assert.Equal(t, []string{"web-production"}, w.stacks())
 			h := w.history(t)
 			require.Len(t, h, 2, "no second release")

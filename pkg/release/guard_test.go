@@ -46,8 +46,7 @@ func (w *world) writes() []string {
 // A CI system checks out a commit, not a branch; it names the plan instead.
 func TestADetachedHeadIsEnoughWithANamedPlan(t *testing.T) {
 	t.Parallel()
-	w, _ := up(t)
-	w.page(t, "Hello World, again")
+	w, _, _ := ready(t)
 	w.git(t, "checkout", "-q", "--detach")
 	ch := w.chain(t)
 	ch.Target.Ask = true
@@ -98,15 +97,12 @@ func TestGuardsComeBeforeTheFirstWrite(t *testing.T) {
 
 func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 	t.Parallel()
-	w, first := up(t)
-	_, second := w.page(t, "Hello World, again")
+	w, first, second := ready(t)
 	do := func(set func(*release.State)) (*release.State, error) {
 		s := w.chain(t).Start()
 		set(s)
 		return s, s.Do(t.Context(), pipeline.Env{})
 	}
-	_, err := do(func(s *release.State) { s.TestOnly = true })
-	require.NoError(t, err)
 	s, err := do(func(s *release.State) { s.TestOnly = true })
 	require.NoError(t, err)
 	assert.Contains(t, s.Rehearsal.Skip, "rehearsed already")
@@ -135,8 +131,7 @@ func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 
 func TestWhatHasBegunEndsInAFreeze(t *testing.T) {
 	t.Parallel()
-	w, _ := up(t)
-	_, second := w.page(t, "Hello World, again")
+	w, _, second := ready(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	_, err := w.run(ctx, t, false, 0, func(e pipeline.Event) {
@@ -430,14 +425,13 @@ func TestAnImageThatNobodyVouchesForIsNotEvenRehearsed(t *testing.T) {
 // there then proves nothing.
 func TestATestStackThatIsNotLikeProductionProvesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.page(t, "Hello World")
-	s, err := w.release(t)
+	w, _ := up(t)
+	live, err := w.chain(t).Stack().Read(t.Context())
 	require.NoError(t, err)
 	cfg, err := w.chain(t).Target.AWS(t.Context())
 	require.NoError(t, err)
 	asg := autoscaling.NewFromConfig(cfg)
-	_, err = asg.SuspendProcesses(t.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(s.Live.Group.Name), ScalingProcesses: []string{"AlarmNotification"}})
+	_, err = asg.SuspendProcesses(t.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(live.Group.Name), ScalingProcesses: []string{"AlarmNotification"}})
 	require.NoError(t, err)
 	w.page(t, "Hello World, again")
 	_, err = w.release(t)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ type world struct {
 	environ []string
 	extend  []template.Extend
 	proxy   *httptest.Server
+	keys    []string // of its pages
 
 	mu    sync.Mutex
 	calls []call
@@ -54,9 +56,28 @@ type call struct {
 
 func newWorld(t testing.TB, options ...func(*lab.Options)) *world {
 	t.Helper()
+	w := openWorld(t, t.TempDir(), options...)
+	root := filepath.Join("..", "..")
+	for _, name := range []string{"chain.yaml", "cloudformation/stack-policy.json"} {
+		b, err := os.ReadFile(filepath.Join(root, name))
+		require.NoError(t, err)
+		w.write(t, filepath.Join(w.clone, name), string(b))
+	}
+	w.write(t, filepath.Join(w.clone, "packer", "tools.env"), "PUPPET=8.10.0\nSERVERSPEC=2.43.0\n")
+	w.write(t, filepath.Join(w.clone, "serverspec", "spec.rb"), "")
+	w.write(t, filepath.Join(w.clone, "puppet", "page"), "Hello World")
+	w.render(t)
+	w.git(t, "init", "-q", "-b", "main")
+	w.commit(t, "begin")
+	return w
+}
+
+// openWorld is the clone in a directory, with a local AWS.
+func openWorld(t testing.TB, dir string, options ...func(*lab.Options)) *world {
+	t.Helper()
 	// A machine that is busy with other tests must still signal within PauseTime.
 	slow := func(o *lab.Options) { o.Factor = 150 }
-	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(t.TempDir(), "clone")}
+	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(dir, "clone")}
 	handler := w.l.Handler()
 	w.proxy = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -77,23 +98,87 @@ func newWorld(t testing.TB, options ...func(*lab.Options)) *world {
 	}))
 	t.Cleanup(w.proxy.Close)
 
-	labDir := filepath.Join(t.TempDir(), "lab")
+	labDir := filepath.Join(dir, "target")
 	w.write(t, filepath.Join(labDir, "lab.json"), fmt.Sprintf(`{"id":"test","pid":1,"api":%q,"socks":%q,"factor":%v}`,
 		strings.TrimPrefix(w.proxy.URL, "http://"), w.l.SOCKS(), w.l.Status().Factor))
 	w.environ = []string{"CHAIN_LAB=" + labDir}
+	return w
+}
 
-	root := filepath.Join("..", "..")
-	for _, name := range []string{"chain.yaml", "cloudformation/stack-policy.json"} {
-		b, err := os.ReadFile(filepath.Join(root, name))
+// kept is a world that many tests begin with: the first that opens it makes it,
+// and each gets a copy.
+type kept struct {
+	from *kept // nil: a new one
+	make func(t testing.TB, w *world)
+
+	once sync.Once
+	dir  string
+	keys []string // of the pages so far
+}
+
+var (
+	// released has one page in production.
+	released = &kept{make: func(t testing.TB, w *world) {
+		w.page(t, "Hello World")
+		_, err := w.release(t)
 		require.NoError(t, err)
-		w.write(t, filepath.Join(w.clone, name), string(b))
-	}
-	w.write(t, filepath.Join(w.clone, "packer", "tools.env"), "PUPPET=8.10.0\nSERVERSPEC=2.43.0\n")
-	w.write(t, filepath.Join(w.clone, "serverspec", "spec.rb"), "")
-	w.write(t, filepath.Join(w.clone, "puppet", "page"), "Hello World")
-	w.render(t)
-	w.git(t, "init", "-q", "-b", "main")
-	w.commit(t, "begin")
+	}}
+	// rehearsed has a second page, which passed its change test.
+	rehearsed = &kept{from: released, make: func(t testing.TB, w *world) {
+		w.page(t, "Hello World, again")
+		_, err := w.run(t.Context(), t, true, 0)
+		require.NoError(t, err)
+	}}
+	// changed has it in production.
+	changed = &kept{from: rehearsed, make: func(t testing.TB, w *world) {
+		_, err := w.release(t)
+		require.NoError(t, err)
+	}}
+)
+
+// keeping is where kept worlds are.
+var keeping string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if keeping, err = os.MkdirTemp("", "release-worlds-"); err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(keeping) }()
+		return m.Run()
+	}())
+}
+
+// copy is cp -a: a signing key that others may read would be refused.
+func (k *kept) copy(t testing.TB, from, to string) {
+	t.Helper()
+	out, err := exec.Command("cp", "-a", from+"/.", to).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+func (k *kept) open(t testing.TB, options ...func(*lab.Options)) *world {
+	t.Helper()
+	k.once.Do(func() {
+		dir, err := os.MkdirTemp(keeping, "")
+		require.NoError(t, err)
+		keep := func(o *lab.Options) { o.Dir = filepath.Join(dir, "lab") }
+		var w *world
+		if k.from == nil {
+			w = newWorld(t, keep)
+		} else {
+			w = k.from.open(t, keep)
+		}
+		k.make(t, w)
+		require.NoError(t, w.l.Close())
+		k.copy(t, filepath.Dir(w.clone), filepath.Join(dir, "world"))
+		k.keys, k.dir = w.keys, dir
+	})
+	require.NotEmpty(t, k.dir, "the test that was to make this world failed")
+	dir := t.TempDir()
+	k.copy(t, filepath.Join(k.dir, "world"), dir)
+	w := openWorld(t, dir, append(options, func(o *lab.Options) { o.From = filepath.Join(k.dir, "lab") })...)
+	w.keys = slices.Clone(k.keys)
 	return w
 }
 
@@ -137,7 +222,9 @@ func (w *world) page(t testing.TB, text string) (ami, key string) {
 	t.Helper()
 	w.write(t, filepath.Join(w.clone, "puppet", "page"), text)
 	w.commit(t, "puppet: "+text)
-	return w.baked(t, text)
+	ami, key = w.baked(t, text)
+	w.keys = append(w.keys, key)
+	return ami, key
 }
 
 func (w *world) baked(t testing.TB, text string) (ami, key string) {
