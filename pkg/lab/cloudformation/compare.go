@@ -38,7 +38,7 @@ func compare(tx *core.Tx, st *state.Stack, m *state.StackModel, t *template) ([]
 		for _, p := range st.Model.Parameters {
 			c.old[p.Key] = effective(p)
 		}
-		c.retagged = compact(st.Model.Tags) != compact(m.Tags)
+		c.retagged = retagged(st.Model, m)
 		other = c.retagged
 	}
 	for _, p := range m.Parameters {

@@ -248,6 +248,18 @@ func UpdateStack(tx *core.Tx, in *UpdateStackInput) (*UpdateStackOutput, error) 
 	return &UpdateStackOutput{StackId: st.ID, OperationId: e.op.ID}, nil
 }
 
+// retagged says whether the stack's tags are others, in whatever order they were given.
+func retagged(was, is *state.StackModel) bool {
+	values := func(m *state.StackModel) map[string]string {
+		out := map[string]string{}
+		for _, t := range m.Tags {
+			out[t.Key] = t.Value
+		}
+		return out
+	}
+	return !maps.Equal(values(was), values(is))
+}
+
 // updateOperation makes the model the aim of an update.
 func updateOperation(tx *core.Tx, st *state.Stack, m *state.StackModel, token string, disableRollback bool) *engine {
 	stable := slices.Contains(updatable, st.Status)
@@ -261,10 +273,10 @@ func updateOperation(tx *core.Tx, st *state.Stack, m *state.StackModel, token st
 	}
 	st.Updated = tx.Now
 	st.DisableRollback = disableRollback
-	retagged := compact(st.Model.Tags) != compact(m.Tags)
+	again := retagged(st.Model, m)
 	st.Model = m
 	e := begin(tx, st, "UPDATE_STACK", token, "start", "UPDATE_IN_PROGRESS")
-	e.op.DisableRollback, e.op.Retagged = disableRollback, retagged
+	e.op.DisableRollback, e.op.Retagged = disableRollback, again
 	return e
 }
 
