@@ -230,6 +230,26 @@ func (s *Stack) discard(ctx context.Context, name string) error {
 	})
 }
 
+// Proposals are the names of the stack's change sets.
+func (s *Stack) Proposals(ctx context.Context) ([]string, error) {
+	var out []string
+	err := s.retry(ctx, "list the change sets of "+s.Name, func(ctx context.Context) error {
+		out = nil
+		p := cloudformation.NewListChangeSetsPaginator(s.cfn, &cloudformation.ListChangeSetsInput{StackName: &s.Name})
+		for p.HasMorePages() {
+			page, err := p.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, c := range page.Summaries {
+				out = append(out, aws.ToString(c.ChangeSetName))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
 // Withdraw deletes a proposal that will not be executed.
 func (s *Stack) Withdraw(ctx context.Context, p *Proposal) error { return s.discard(ctx, p.Name) }
 

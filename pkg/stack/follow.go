@@ -1,9 +1,11 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,25 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 )
 
-// An Event of a stack, as CloudFormation tells it.
-type Event struct {
-	ID       string    `json:"id"`
-	StackID  string    `json:"stack"`
-	Time     time.Time `json:"time"`
-	Logical  string    `json:"logical"`
-	Physical string    `json:"physical"`
-	Type     string    `json:"type"`
-	Status   string    `json:"status"`
-	Reason   string    `json:"reason,omitempty"`
-	Token    string    `json:"token,omitempty"`
-}
-
-// Own says whether it is the stack's own event, not one of a resource.
-func (e Event) Own() bool { return e.Type == typeStack && e.Physical == e.StackID }
-
 // An Operation is a change under way.
 type Operation struct {
-	Token    string        // given to Execute, or to Delete
+	Token    string        // given to Execute, or to Delete; "": the newest operation that was given none
 	StackID  string        // needed for a deletion, whose stack loses its name
 	Gate     Gate          // how machines are judged
 	Patience time.Duration // in AWS time; 0: two hours. Then ErrPatience, and the operation goes on
@@ -51,15 +37,6 @@ type Outcome struct {
 	Cause    string   // the first failure of a resource, in CloudFormation's words
 	Verdicts []string // what the gate and the watcher found against it
 	Events   []Event
-}
-
-// String is the event in one line, as people read it.
-func (e Event) String() string {
-	s := e.Logical + " " + e.Status
-	if e.Reason != "" {
-		s += "  " + strings.TrimSpace(e.Reason)
-	}
-	return s
 }
 
 // Took is how long it ran, by CloudFormation's clock.
@@ -107,84 +84,26 @@ var ErrPatience = errors.New("still under way")
 // ErrStuck says that a rollback failed and could not be led out. A person has to look.
 var ErrStuck = errors.New("the rollback failed and could not be led out")
 
-// Started finds the first event of the operation with that token.
-func (s *Stack) Started(ctx context.Context, token string) (Event, bool, error) {
-	var found Event
-	ok := false
-	err := s.retry(ctx, "read the events of "+s.Name, func(ctx context.Context) error {
-		found, ok = Event{}, false
-		_, err := s.events(ctx, s.Name, func(e Event) bool {
-			if begins(e, token) {
-				found, ok = e, true
-			}
-			return ok
-		})
-		if absent(err) {
-			return nil
-		}
-		return err
-	})
-	return found, ok, err
+// A StuckError is an ErrStuck: the logical ids of what could not be taken back,
+// and the first failure's reason.
+type StuckError struct {
+	Resources []string
+	Reason    string
 }
 
-// Running finds the operation that changed the stack last: its token, and
-// whether it is still under way. It is how a run finds what a killed one left.
-func (s *Stack) Running(ctx context.Context) (token string, running bool, err error) {
-	d, err := s.describe(ctx, s.Name)
-	if err != nil {
-		return "", false, err
+func (e *StuckError) Error() string {
+	s := ErrStuck.Error()
+	if len(e.Resources) > 0 {
+		s += ": " + strings.Join(e.Resources, ", ")
 	}
-	err = s.retry(ctx, "read the events of "+s.Name, func(ctx context.Context) error {
-		token = ""
-		_, err := s.events(ctx, aws.ToString(d.StackId), func(e Event) bool {
-			if e.Token != "" && begins(e, e.Token) {
-				token = e.Token
-			}
-			return token != ""
-		})
-		return err
-	})
-	return token, !Ended(string(d.StackStatus)) && d.StackStatus != "REVIEW_IN_PROGRESS", err
-}
-
-// begins says whether e opens the operation with that token.
-func begins(e Event, token string) bool {
-	return e.Own() && e.Token == token && e.Status != "REVIEW_IN_PROGRESS" && strings.HasSuffix(e.Status, "_IN_PROGRESS") &&
-		!strings.Contains(e.Status, "CLEANUP") && !strings.Contains(e.Status, "ROLLBACK")
-}
-
-// events reads newest first, until stop says so, and returns them oldest first
-// with the one it stopped at.
-func (s *Stack) events(ctx context.Context, nameOrID string, stop func(Event) bool) ([]Event, error) {
-	var out []Event
-	in := &cloudformation.DescribeStackEventsInput{StackName: &nameOrID}
-	for {
-		r, err := s.cfn.DescribeStackEvents(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range r.StackEvents {
-			n := Event{
-				ID: aws.ToString(e.EventId), StackID: aws.ToString(e.StackId), Time: aws.ToTime(e.Timestamp), Logical: aws.ToString(e.LogicalResourceId),
-				Physical: aws.ToString(e.PhysicalResourceId), Type: aws.ToString(e.ResourceType), Status: string(e.ResourceStatus),
-				Reason: aws.ToString(e.ResourceStatusReason), Token: aws.ToString(e.ClientRequestToken),
-			}
-			if n.ID == "" {
-				continue
-			}
-			out = append(out, n)
-			if stop(n) {
-				slices.Reverse(out)
-				return out, nil
-			}
-		}
-		if aws.ToString(r.NextToken) == "" {
-			slices.Reverse(out)
-			return out, nil
-		}
-		in.NextToken = r.NextToken
+	if e.Reason != "" {
+		s += ": " + e.Reason
 	}
+	return s
 }
+
+// Is makes a StuckError an ErrStuck.
+func (e *StuckError) Is(target error) bool { return target == ErrStuck }
 
 // Follow leads a started operation to its end: it hears events, judges and
 // signals machines, leads a failed rollback out. It can be called again at any
@@ -202,7 +121,7 @@ func (s *Stack) Follow(ctx context.Context, op Operation) (*Outcome, error) {
 		f.nameOrID = s.Name
 	}
 	if err := s.wait(ctx, f.look); err != nil {
-		return nil, fmt.Errorf("follow %s of %s: %w", op.Token, s.Name, err)
+		return nil, fmt.Errorf("follow %s of %s: %w", cmp.Or(op.Token, "what was begun by hand"), s.Name, err)
 	}
 	out := f.outcome()
 	return out, f.settle(ctx, out.Status)
@@ -210,17 +129,26 @@ func (s *Stack) Follow(ctx context.Context, op Operation) (*Outcome, error) {
 
 type follower struct {
 	*Stack
-	op       Operation
-	until    time.Time
-	nameOrID string
-	seen     map[string]bool
-	events   []Event // of this operation and after, oldest first
-	begun    bool
-	gate     *judge
-	verdicts []string
-	canceled bool
-	continued,
-	rolledBack int
+	op         Operation
+	until      time.Time
+	nameOrID   string
+	seen       map[string]bool
+	events     []Event // of this operation and after, oldest first
+	begun      bool
+	gate       *judge
+	verdicts   []string
+	canceled   bool
+	continued  int // the failed rollback that was continued last, counted over the operation
+	tried      int // how often this process did
+	rolledBack bool
+}
+
+// token names what is done about the operation. It is the same in every process.
+func (f *follower) token(what string) string {
+	if f.op.Token != "" {
+		return f.op.Token + "-" + what
+	}
+	return "by-hand-" + f.events[0].ID + "-" + what
 }
 
 // look is one poll.
@@ -331,7 +259,7 @@ func (f *follower) end() (Event, bool) {
 
 // cancel takes a running update back. Too late is no error: then it is decided.
 func (f *follower) cancel(ctx context.Context, why string) error {
-	token := f.op.Token + "-cancel"
+	token := f.token("cancel")
 	_, err := f.cfn.CancelUpdateStack(ctx, &cloudformation.CancelUpdateStackInput{StackName: &f.nameOrID, ClientRequestToken: &token})
 	switch {
 	case err == nil:
@@ -372,8 +300,31 @@ func (o *Outcome) Changed() []string {
 	return out
 }
 
-// tries is how often a failed rollback is led out before a person is asked.
+// tries is how often a failed rollback is led out before a person is asked. Who
+// has repaired something and comes again has as many again.
 const tries = 2
+
+// stuck is what the newest rollback could not take back.
+func (f *follower) stuck() *StuckError {
+	last := map[string]Event{}
+	for _, e := range f.events {
+		switch {
+		case e.Own() && e.Status == "UPDATE_ROLLBACK_IN_PROGRESS":
+			clear(last)
+		case !e.Own():
+			last[e.Logical] = e
+		}
+	}
+	out := &StuckError{}
+	for _, id := range slices.Sorted(maps.Keys(last)) {
+		if e := last[id]; strings.HasSuffix(e.Status, "_FAILED") {
+			out.Resources = append(out.Resources, id)
+			out.Reason = cmp.Or(out.Reason, e.Reason)
+		}
+	}
+	out.Reason = cmp.Or(out.Reason, f.cause())
+	return out
+}
 
 // leadOut continues a failed rollback. The gate signals what it waits for; no
 // resource is ever skipped, since that would leave drift behind.
@@ -387,10 +338,11 @@ func (f *follower) leadOut(ctx context.Context) error {
 	if f.continued >= n {
 		return nil // asked for already; its first event is on its way
 	}
-	if n > tries {
-		return fmt.Errorf("%w: %s", ErrStuck, f.cause())
+	if f.tried == tries {
+		return f.stuck()
 	}
-	token := fmt.Sprintf("%s-continue-%d", f.op.Token, n)
+	f.tried++
+	token := f.token(fmt.Sprintf("continue-%d", n))
 	_, err := f.cfn.ContinueUpdateRollback(ctx, &cloudformation.ContinueUpdateRollbackInput{StackName: &f.nameOrID, ClientRequestToken: &token})
 	if err != nil && code(err) != "TokenAlreadyExistsException" {
 		if transient(err) {
@@ -408,15 +360,15 @@ func (f *follower) leadOut(ctx context.Context) error {
 
 // rollBack is for an update that somebody started with rollback disabled.
 func (f *follower) rollBack(ctx context.Context) error {
-	if f.rolledBack > 0 {
+	if f.rolledBack {
 		return nil
 	}
-	token := f.op.Token + "-rollback"
+	token := f.token("rollback")
 	_, err := f.cfn.RollbackStack(ctx, &cloudformation.RollbackStackInput{StackName: &f.nameOrID, ClientRequestToken: &token})
 	if err != nil && code(err) != "TokenAlreadyExistsException" {
 		return fmt.Errorf("roll back: %w", err)
 	}
-	f.rolledBack++
+	f.rolledBack = true
 	return nil
 }
 
