@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,13 +102,7 @@ func follow(ctx context.Context, run *pipeline.Run, s *State) error {
 	defer run.Await("")
 	out, err := s.told(run).Follow(ctx, op)
 	if errors.Is(err, stack.ErrStuck) {
-		return &report.Failure{
-			Code: report.NeedsHuman, ID: "E-REL-11", What: "production is stuck in a failed rollback", Where: "stack " + s.Environment.Stack(),
-			State: "UPDATE_ROLLBACK_FAILED", Next: []string{
-				"repair what the reason names, then the same command again  # it continues the rollback",
-				"aws cloudformation continue-update-rollback --stack-name " + s.Environment.Stack() + " --resources-to-skip …  # last resort: it leaves drift",
-			}, Err: err,
-		}
+		return s.stuck(err)
 	}
 	if err != nil {
 		return err
@@ -409,14 +404,14 @@ func await(ctx context.Context, run *pipeline.Run, s *State) error {
 		}
 		switch stack.MoveFor(now.Status, true, true) {
 		case stack.Attach, stack.Continue, stack.Rollback:
-			if now.Status == "DELETE_IN_PROGRESS" {
-				return human("somebody is deleting the stack " + now.Name)
+			if err := s.stands(ctx, now); err != nil {
+				return err
 			}
 			token, _, err := st.Running(ctx)
 			if err != nil {
 				return err
 			}
-			run.Note("%s is %s: following %s", now.Name, now.Status, token)
+			run.Note("%s is %s: following %s", now.Name, now.Status, cmp.Or(token, "what somebody began by hand"))
 			out, err := st.Follow(ctx, stack.Operation{Token: token, StackID: now.ID, Gate: s.Gate})
 			if err != nil {
 				return err

@@ -189,7 +189,13 @@ func (s *State) see(ctx context.Context) error {
 	case err != nil:
 		return err
 	case now.Status == "REVIEW_IN_PROGRESS": // nothing but a change set
+		if err := s.stands(ctx, now); err != nil {
+			return err
+		}
 	default:
+		if err := s.stands(ctx, now); err != nil {
+			return err
+		}
 		s.Status = now.Status
 		if stack.MoveFor(s.Status, true, true) == stack.Update {
 			if s.Live, err = s.Stack().Read(ctx); err != nil {

@@ -189,7 +189,7 @@ func explain(ctx context.Context, name string, s *State, err error) error {
 	case errors.Is(err, stack.ErrPatience):
 		f.Code, f.ID = report.Timeout, "E-REL-09"
 	case errors.Is(err, stack.ErrStuck):
-		f.Code, f.ID = report.NeedsHuman, "E-REL-11"
+		return s.stuck(err)
 	case errors.Is(err, stack.ErrNotProposed), errors.Is(err, stack.ErrMoved):
 		f.Code, f.ID, f.State = report.Policy, "E-REL-05", "production is untouched"
 	case stack.Denied(err):

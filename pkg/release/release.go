@@ -124,11 +124,11 @@ func Steps() []pipeline.Step[State] {
 			step{"look at what runs and what would", whenever, look},
 			step{"check who releases, and when", newRelease, allowed},
 			step{"look at the alarms", newRelease, alarms},
-			step{"check the quotas", somethingToDo, quota},
 			step{"take the lock", somethingToDo, lock},
 			step{"finish what was interrupted", interrupted, resume},
 			step{"wait for what is under way", busy, await},
 			step{"look again, now that nobody else is at it", somethingToDo, lookAgain},
+			step{"check the quotas", somethingToDo, quota}, // what was under way takes room until it has ended
 			step{"look for data that would be lost", somethingToDo, guardData},
 			step{"see to the database's password", noDatabase, password},
 			pipeline.Together("bake the image while a test stack comes up",
