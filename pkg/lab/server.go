@@ -17,6 +17,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
 	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
+	"github.com/build-deploy-chain/chain/pkg/lab/s3"
 	"github.com/build-deploy-chain/chain/pkg/lab/sigv4"
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
@@ -99,9 +100,16 @@ func (l *Lab) aws(w http.ResponseWriter, r *http.Request) {
 		refuse(unsigned(c.protocol, &sigv4.Problem{Kind: sigv4.Missing, Text: "Request is missing Authentication Token: the lab tells services apart by the signature's credential scope"}))
 		return
 	}
-	sent, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxBody))
+	limit := int64(wire.MaxBody)
+	if c.service == "s3" {
+		limit = s3.MaxContent
+	}
+	sent, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
-		c.body, err = plain(r, sent)
+		c.body = sent
+		if c.service != "s3" { // which keeps what it is given
+			c.body, err = plain(r, sent)
+		}
 	}
 	if err != nil {
 		refuse(wire.Errorf("RequestEntityTooLarge", "the request's body cannot be read: %v", err))

@@ -49,7 +49,7 @@ func snap(tx *core.Tx, d *state.DBInstance, id string, tags []Tag) error {
 	s := &state.DBSnapshot{
 		ID: id, ARN: tx.ARN("rds", "snapshot:"+id), Status: "creating", Kind: "manual", InstanceID: d.ID, ResourceID: d.ResourceID, Engine: d.Engine, Version: d.Version,
 		Name: d.Name, User: d.User, Password: d.Password, Port: d.Port, VPCID: d.VPCID, AZ: d.AZ, StorageGiB: d.StorageGiB, Iops: d.Iops, StorageType: d.StorageType,
-		Encrypted: d.Encrypted, KMSKey: d.KMSKey, IAM: d.IAM, InstanceCreated: d.Created, Created: tx.Now, Tags: state.Tags{},
+		Encrypted: d.Encrypted, KMSKey: d.KMSKey, IAM: d.IAM, InstanceCreated: d.Created, Created: tx.Now, Original: tx.Now, Tags: state.Tags{},
 		Ref: "rds-" + core.Hex(17), Until: tx.After(snapping),
 	}
 	if d.CopyTags {
@@ -179,7 +179,7 @@ func showSnapshot(s *state.DBSnapshot) DBSnapshot {
 		SourceDBSnapshotIdentifier: s.Source, SourceRegion: s.SourceRegion, IAMDatabaseAuthenticationEnabled: s.IAM, TagList: tagList(s.Tags),
 	}
 	if s.Status == "available" {
-		out.PercentProgress, out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = 100, s.Created, s.Created
+		out.PercentProgress, out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = 100, s.Created, s.Original
 	}
 	return out
 }

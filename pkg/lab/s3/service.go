@@ -19,6 +19,9 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
 
+// MaxContent is the largest object; AWS takes 5 GiB.
+const MaxContent = 256 << 20
+
 // Contents keep what objects hold, by its SHA-256.
 type Contents interface {
 	Put(content []byte) (sum string, err error)

@@ -62,6 +62,7 @@ type DBSnapshot struct {
 	IAM              bool
 	InstanceCreated  time.Time
 	Created          time.Time
+	Original         time.Time // when the data was as it is; a copy is made later
 	Tags             Tags
 	Ref              string
 	Until            time.Time // end of what AWS takes for it
