@@ -1,12 +1,9 @@
 // Package database is what the chain needs of RDS and of the parameter store:
 // snapshots of databases, and the password of a new one.
-//
-// The SDK's clients of the two take as long to compile as half of EC2's does, for
-// five actions. So their requests are made here, and everything that is hard about
-// them (signatures, retries, who may be called) is left to the SDK's core.
 package database
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/build-deploy-chain/chain/pkg/call"
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/config"
 )
@@ -34,14 +32,24 @@ type Client struct {
 // New makes a client that waits as poll says. It calls nothing.
 func New(cfg aws.Config, poll config.Poll, c clock.Clock) *Client { return &Client{cfg, poll, c} }
 
+func (c *Client) do(ctx context.Context, op call.Op) error { return call.Do(ctx, c.cfg, c.clock, op) }
+
+func rds(action string, in url.Values, out any) call.Op {
+	return call.Query("rds", "2014-10-31", action, in, out)
+}
+
+func parameters(action string, in, out any) (call.Op, error) {
+	return call.JSON("ssm", "AmazonSSM."+action, in, out)
+}
+
 // Snapshot of a database.
 type Snapshot struct {
 	ID        string
 	ARN       string
-	Instance  string // the database's id; it may be gone
-	Kind      string // "manual", "automated", "awsbackup"
-	Status    string // "creating", "available", …
-	Created   time.Time
+	Instance  string    // the database's id; it may be gone
+	Kind      string    // "manual", "automated", "awsbackup"
+	Status    string    // "creating", "available", …
+	Created   time.Time // when the data was as it is in it, in a copy, too
 	Encrypted bool
 	Key       string // ARN of the KMS key that it is encrypted by
 	Tags      map[string]string
@@ -60,6 +68,7 @@ type answer struct {
 		Kind      string `xml:"SnapshotType"`
 		Status    string
 		Created   string `xml:"SnapshotCreateTime"`
+		Original  string `xml:"OriginalSnapshotCreateTime"`
 		Encrypted bool
 		Key       string                        `xml:"KmsKeyId"`
 		Tags      []struct{ Key, Value string } `xml:"TagList>Tag"`
@@ -80,14 +89,14 @@ func (c *Client) Find(ctx context.Context, q Query) ([]Snapshot, error) {
 		}
 		var page answer
 		if err := c.do(ctx, rds("DescribeDBSnapshots", in, &page)); err != nil {
-			if strings.HasPrefix(code(err), "DBSnapshotNotFound") {
+			if strings.HasPrefix(call.Code(err), "DBSnapshotNotFound") {
 				return nil, nil
 			}
 			return nil, fmt.Errorf("list snapshots of databases: %w", err)
 		}
 		for _, s := range page.Snapshots {
 			n := Snapshot{ID: s.ID, ARN: s.ARN, Instance: s.Instance, Kind: s.Kind, Status: s.Status, Encrypted: s.Encrypted, Key: s.Key, Tags: map[string]string{}}
-			n.Created, _ = time.Parse(time.RFC3339, s.Created) // none while it is made
+			n.Created, _ = time.Parse(time.RFC3339, cmp.Or(s.Original, s.Created)) // none while it is made
 			for _, t := range s.Tags {
 				n.Tags[t.Key] = t.Value
 			}
@@ -111,7 +120,7 @@ func (c *Client) Save(ctx context.Context, instance, id string, tags map[string]
 	}
 	err := c.until(ctx, func(ctx context.Context) (bool, error) {
 		err := c.do(ctx, rds("CreateDBSnapshot", in, &struct{}{}))
-		switch code(err) {
+		switch call.Code(err) {
 		case "DBSnapshotAlreadyExists":
 			return true, nil
 		case "InvalidDBInstanceState", "InvalidDBInstanceStateFault": // it is backed up or changed just now
@@ -122,16 +131,37 @@ func (c *Client) Save(ctx context.Context, instance, id string, tags map[string]
 	if err != nil {
 		return fmt.Errorf("make a snapshot of database %s: %w", instance, err)
 	}
+	return c.usable(ctx, id)
+}
+
+// usable waits until a snapshot is.
+func (c *Client) usable(ctx context.Context, id string) error {
 	return c.until(ctx, func(ctx context.Context) (bool, error) {
 		list, err := c.Find(ctx, Query{ID: id})
 		if err != nil || len(list) == 0 { // just made, and not told everywhere yet
 			return false, err
 		}
 		if list[0].Status == "failed" {
-			return false, fmt.Errorf("the snapshot %s of database %s failed", id, instance)
+			return false, fmt.Errorf("the snapshot %s failed", id)
 		}
 		return list[0].Status == "available", nil
 	})
+}
+
+// Copy makes a copy of another region's snapshot in this one, with its tags, and
+// waits until it can be used. One of that name that is there already is the one.
+// key is a KMS key of this region; an encrypted snapshot needs one, and gets this
+// region's default key for RDS if it is "".
+func (c *Client) Copy(ctx context.Context, from Snapshot, id, key string) error {
+	in := url.Values{"SourceDBSnapshotIdentifier": {from.ARN}, "TargetDBSnapshotIdentifier": {id}, "CopyTags": {"true"}}
+	if from.Encrypted {
+		in.Set("KmsKeyId", cmp.Or(key, "alias/aws/rds"))
+	}
+	err := c.do(ctx, rds("CopyDBSnapshot", in, &struct{}{}))
+	if call.Code(err) != "DBSnapshotAlreadyExists" && err != nil {
+		return fmt.Errorf("copy the snapshot %s: %w", from.ARN, err)
+	}
+	return c.usable(ctx, id)
 }
 
 // patience is how long a snapshot may be under way.
@@ -157,9 +187,9 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 	return c.until(ctx, func(ctx context.Context) (bool, error) {
 		err := c.do(ctx, rds("DeleteDBSnapshot", url.Values{"DBSnapshotIdentifier": {id}}, &struct{}{}))
 		switch {
-		case strings.HasPrefix(code(err), "DBSnapshotNotFound"):
+		case strings.HasPrefix(call.Code(err), "DBSnapshotNotFound"):
 			return true, nil
-		case strings.HasPrefix(code(err), "InvalidDBSnapshotState"): // still being made, or read for a restore
+		case strings.HasPrefix(call.Code(err), "InvalidDBSnapshotState"): // still being made, or read for a restore
 			return false, nil
 		case err != nil:
 			return false, fmt.Errorf("delete snapshot %s: %w", id, err)
@@ -201,7 +231,7 @@ func (c *Client) Password(ctx context.Context, name string) (made bool, err erro
 	if err == nil {
 		err = c.do(ctx, get)
 	}
-	if code(err) != "ParameterNotFound" {
+	if call.Code(err) != "ParameterNotFound" {
 		if err != nil {
 			err = fmt.Errorf("look for the password %s: %w", name, err)
 		}
@@ -214,10 +244,46 @@ func (c *Client) Password(ctx context.Context, name string) (made bool, err erro
 		err = c.do(ctx, put)
 	}
 	switch {
-	case code(err) == "ParameterAlreadyExists": // somebody else was quicker
+	case call.Code(err) == "ParameterAlreadyExists": // somebody else was quicker
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("make the password %s: %w", name, err)
 	}
 	return true, nil
+}
+
+// Secret gives the parameter store of this client what another region's has under
+// a name, so that whoever reads it here can log in to a database that was restored
+// from there. changed says that something was written.
+func (c *Client) Secret(ctx context.Context, from *Client, name string) (changed bool, err error) {
+	was, err := from.secret(ctx, name)
+	if err != nil || was == "" {
+		return false, err
+	}
+	is, err := c.secret(ctx, name)
+	if err != nil || is == was {
+		return false, err
+	}
+	put, err := parameters("PutParameter", map[string]any{"Name": name, "Type": "SecureString", "Value": was, "Overwrite": true, "Description": "Copy of another region's, for a recovery"}, &struct{}{})
+	if err == nil {
+		err = c.do(ctx, put)
+	}
+	if err != nil {
+		return false, fmt.Errorf("copy the password %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// secret is the value of a secure string, "" if it is not there. It goes nowhere
+// but to another region's store.
+func (c *Client) secret(ctx context.Context, name string) (string, error) {
+	var out struct{ Parameter struct{ Value string } }
+	get, err := parameters("GetParameter", map[string]any{"Name": name, "WithDecryption": true}, &out)
+	if err == nil {
+		err = c.do(ctx, get)
+	}
+	if err != nil && call.Code(err) != "ParameterNotFound" {
+		return "", fmt.Errorf("read the password %s: %w", name, err)
+	}
+	return out.Parameter.Value, nil
 }
