@@ -51,12 +51,17 @@ func noCopies(o Options) func(*State) string {
 // copyAll makes the copies in all other regions: all of them, or none. They are
 // tagged good and written into the templates only when the last one is there.
 func copyAll(ctx context.Context, run *pipeline.Run, o Options, s *State) error {
+	_, err := s.everywhere(ctx, run, o)
+	return err
+}
+
+func (s *State) everywhere(ctx context.Context, run *pipeline.Run, o Options) ([]copied, error) {
 	list, err := s.copyEach(ctx, run, o)
 	if err == nil {
 		err = s.sealCopies(ctx, o, list)
 	}
 	if err == nil {
-		return nil
+		return list, nil
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
@@ -74,9 +79,9 @@ func copyAll(ctx context.Context, run *pipeline.Run, o Options, s *State) error 
 	}
 	s.copies = nil
 	if ctx.Err() != nil {
-		return errors.Join(errs...)
+		return nil, errors.Join(errs...)
 	}
-	return &report.Failure{
+	return nil, &report.Failure{
 		Code: report.BakeFailed, ID: "E-BAKE-14", What: "the image was not copied to every region", Where: o.Role + ", " + s.Result.Image + " in " + o.Target.Region,
 		State: "the templates are unchanged, no new copy was kept; the image itself is good and kept",
 		Next:  []string{"the same command again"}, Err: errors.Join(errs...),

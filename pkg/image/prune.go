@@ -82,7 +82,16 @@ func Judge(u Uses) []Verdict {
 		}
 	}
 	var out []Verdict
+	originals := maps.Clone(why)
 	for _, i := range u.Images {
+		// A copy is what a recovery in its region would begin with.
+		if of := strings.Fields(i.Tags[TagCopy]); len(of) == 2 {
+			for _, reason := range originals[of[1]] {
+				if strings.Contains(reason, " released it") {
+					keep(i.ID, "a copy of %s in %s: %s", of[1], of[0], reason)
+				}
+			}
+		}
 		if slices.Contains(u.Keys, i.Tags[TagKey]) {
 			keep(i.ID, "it is of the recipe of HEAD")
 		}
