@@ -278,6 +278,23 @@ func (Dr) Drill(ctx context.Context, region, scenario *string) error {
 	})
 }
 
+// Backup saves the data that is due, and has copies of it, of the last releases' images, of templates and evidence in the other regions; called each hour.
+func (Dr) Backup(ctx context.Context) error {
+	return run(ctx, "dr:backup", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r)
+		if err != nil {
+			return err
+		}
+		b := &recovery.Backup{Chain: c}
+		if err := b.Do(ctx, env(r)); err != nil {
+			return err
+		}
+		outcome, rows := b.Summary()
+		r.Summary(outcome, rows...)
+		return nil
+	})
+}
+
 // Status tells what a recovery would rest on: images, data, the last drill, each against what is promised.
 func (Dr) Status(ctx context.Context) error {
 	return run(ctx, "dr:status", func(ctx context.Context, r *report.Report) error {
@@ -678,7 +695,7 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 	if screen.TeamCity {
 		o.Machine = teamcity.Stream{Suite: name}
 	}
-	if slices.Contains([]string{"bake", "test", "release", "rollback", "dr:recover", "dr:drill", "dr:switch"}, name) {
+	if slices.Contains([]string{"bake", "test", "release", "rollback", "dr:recover", "dr:drill", "dr:switch", "dr:backup"}, name) {
 		o.Dir = filepath.Join(".chain", "log")
 	}
 	r, err := report.New(o)

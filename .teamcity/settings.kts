@@ -18,9 +18,10 @@ project {
     buildType(Bake)
     buildType(ChangeTest)
     buildType(PushToProduction)
+    buildType(Backup)
     buildType(NightlyDrDrill)
     buildType(SweepUp)
-    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, NightlyDrDrill, SweepUp)
+    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, Backup, NightlyDrDrill, SweepUp)
     features {
         sharedResource {
             id = "PRODUCTION"
@@ -183,6 +184,33 @@ object PushToProduction : BuildType({
             approvalRules = "group:${Server.approvers}:1"
             timeout = 240
             manualRunsApproved = false
+        }
+    }
+})
+
+// Nothing waits for it and it waits for nothing: data is saved while production is
+// pushed to, too. What is not there after twice its hour dr:status and the drill tell.
+object Backup : BuildType({
+    templates(Station, OnAws)
+    name = "Backup"
+    maxRunningBuilds = 1
+    params { param("chain.target", "dr:backup") }
+    vcs { branchFilter = "+:<default>" }
+    triggers {
+        schedule {
+            schedulingPolicy = cron {
+                seconds = "0"
+                minutes = "7"
+                hours = "*"
+                dayOfMonth = "*"
+                month = "*"
+                dayOfWeek = "?"
+                timezone = "UTC"
+            }
+            branchFilter = "+:<default>"
+            triggerBuild = always()
+            withPendingChangesOnly = false
+            enableQueueOptimization = false
         }
     }
 })

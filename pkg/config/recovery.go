@@ -9,8 +9,14 @@ import (
 // is called then.
 type Recovery struct {
 	// RTO is how long a recovery may take until the page is verified, RPO how old
-	// the newest restored data may be. An hour and a quarter of one unless told.
+	// the newest restored data may be. An hour, and twice Backup, unless told.
 	RTO, RPO time.Duration
+	// Backup is how often dr:backup saves the data, an hour unless told; what is
+	// saved each time is kept for a day, and one of each day for Keep days.
+	Backup time.Duration
+	Keep   int
+	// CI is how old the newest backup of the CI server may be; 0: it makes none here.
+	CI       time.Duration
 	Contacts []string // whom the runbook names, a line each
 	Akamai   *Akamai  // nil: there is none in front
 }
@@ -25,13 +31,21 @@ type Akamai struct {
 
 // recovery reads what an environment says about its loss.
 func (r *reader) recovery(m *node) Recovery {
-	out := Recovery{RTO: time.Hour, RPO: 15 * time.Minute}
+	out := Recovery{RTO: time.Hour, Backup: time.Hour, Keep: 35}
 	n := m.child("recovery", false)
 	if n == nil {
+		out.RPO = 2 * out.Backup
 		return out
 	}
 	n.duration("rto", &out.RTO, 30*24*time.Hour)
+	n.duration("backup", &out.Backup, 24*time.Hour)
+	out.RPO = 2 * out.Backup
 	n.duration("rpo", &out.RPO, 30*24*time.Hour)
+	if out.RPO < out.Backup {
+		n.r.fault(n.line("rpo"), n.at("rpo"), "%s cannot be kept with a backup every %s (recovery.backup)", out.RPO, out.Backup)
+	}
+	n.number("keep", &out.Keep, 1, 365, false)
+	n.duration("ci", &out.CI, 30*24*time.Hour)
 	if n.get("contacts") != nil {
 		n.list("contacts", &out.Contacts, notEmpty)
 	}

@@ -16,20 +16,24 @@ func TestRecovery(t *testing.T) {
 	require.NoError(t, err)
 	e := c.Sites["web"].Environments["production"]
 	assert.Equal(t, time.Hour, e.Recovery.RTO)
-	assert.Equal(t, 15*time.Minute, e.Recovery.RPO)
+	assert.Equal(t, time.Hour, e.Recovery.Backup)
+	assert.Equal(t, 2*time.Hour, e.Recovery.RPO, "what backups of each hour can keep")
 	assert.Equal(t, e.Domain, e.DomainIn(e.Regions[0]))
 	assert.Equal(t, "web-production-us-east-1."+e.Site.Zone, e.DomainIn("us-east-1"))
 
-	c, err = parse(t, small+"        recovery: {rto: 30m, rpo: 5m, contacts: [\"on call: 0123\"], akamai: {hostname: cdn.example.com, notify: [ops@example.com]}}\n")
+	c, err = parse(t, small+"        recovery: {rto: 30m, backup: 10m, contacts: [\"on call: 0123\"], akamai: {hostname: cdn.example.com, notify: [ops@example.com]}}\n")
 	require.NoError(t, err)
 	e = c.Sites["web"].Environments["production"]
 	assert.Equal(t, 30*time.Minute, e.Recovery.RTO)
+	assert.Equal(t, 20*time.Minute, e.Recovery.RPO)
 	assert.Equal(t, []string{"on call: 0123"}, e.Recovery.Contacts)
 
 	assert.Equal(t, &config.Akamai{Hostname: "cdn.example.com", Notify: []string{"ops@example.com"}}, e.Recovery.Akamai)
 
 	_, err = parse(t, small+"        recovery: {akamai: {notify: [], hostnam: x}}\n")
 	require.ErrorContains(t, err, "akamai.hostname: is missing")
+	_, err = parse(t, small+"        recovery: {rpo: 15m}\n")
+	require.ErrorContains(t, err, "recovery.rpo: 15m0s cannot be kept with a backup every 1h0m0s")
 	_, err = parse(t, small+"        recovery: {rto: soon, contact: x}\n")
 	require.ErrorContains(t, err, "not a duration")
 	require.ErrorContains(t, err, "did you mean contacts?")

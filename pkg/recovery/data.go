@@ -93,5 +93,5 @@ func (s *State) locked(ctx context.Context, run *pipeline.Run, db *database.Clie
 // the name that CloudFormation gave it, or the tag that the template did and
 // that goes along with copies.
 func ofStack(s database.Snapshot, stack string) bool {
-	return s.Tags["Name"] == stack+" database" || s.Of(stack) || strings.HasPrefix(s.Instance, strings.ToLower(stack)+"-database-")
+	return s.Tags[TagBackup] == stack || s.Tags["Name"] == stack+" database" || s.Of(stack) || strings.HasPrefix(s.Instance, strings.ToLower(stack)+"-database-")
 }

@@ -29,22 +29,7 @@ func TestTheNewestSnapshotIsRestored(t *testing.T) {
 	cfg, err := w.chain(t, away).Target.AWS(t.Context())
 	require.NoError(t, err)
 	db := rds.NewFromConfig(cfg)
-	save := func(instance, name, tag string) {
-		_, err := db.CreateDBInstance(t.Context(), &rds.CreateDBInstanceInput{
-			DBInstanceIdentifier: &instance, Engine: aws.String("postgres"), DBInstanceClass: aws.String("db.t3.micro"), AllocatedStorage: aws.Int32(20),
-			MasterUsername: aws.String("chain"), MasterUserPassword: aws.String("secret-one"), CopyTagsToSnapshot: aws.Bool(true),
-			Tags: []types.Tag{{Key: aws.String("Name"), Value: &tag}},
-		})
-		require.NoError(t, err)
-		require.Eventually(t, func() bool {
-			_, err := db.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{DBInstanceIdentifier: &instance, DBSnapshotIdentifier: &name})
-			return err == nil
-		}, time.Minute, 20*time.Millisecond)
-		require.Eventually(t, func() bool {
-			out, err := db.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name})
-			return err == nil && aws.ToString(out.DBSnapshots[0].Status) == "available"
-		}, time.Minute, 20*time.Millisecond)
-	}
+	save := func(instance, name, tag string) { snapshotOf(t, db, instance, name, tag) }
 	save("old", "ours", "web-production database")
 	save("other", "theirs", "shop-production database") // newer, and another one's
 
@@ -84,4 +69,23 @@ func TestTheNewestSnapshotIsRestored(t *testing.T) {
 	err = stale.Do(t.Context(), w.tell(t))
 	require.ErrorContains(t, err, "MISSED: the data is")
 	assert.Equal(t, report.Policy, report.Code(err))
+}
+
+// snapshotOf makes a database and a snapshot of it.
+func snapshotOf(t testing.TB, db *rds.Client, instance, name, tag string) {
+	t.Helper()
+	_, err := db.CreateDBInstance(t.Context(), &rds.CreateDBInstanceInput{
+		DBInstanceIdentifier: &instance, Engine: aws.String("postgres"), DBInstanceClass: aws.String("db.t3.micro"), AllocatedStorage: aws.Int32(20),
+		MasterUsername: aws.String("chain"), MasterUserPassword: aws.String("secret-one"), CopyTagsToSnapshot: aws.Bool(true),
+		Tags: []types.Tag{{Key: aws.String("Name"), Value: &tag}},
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := db.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{DBInstanceIdentifier: &instance, DBSnapshotIdentifier: &name})
+		return err == nil
+	}, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		out, err := db.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name})
+		return err == nil && aws.ToString(out.DBSnapshots[0].Status) == "available"
+	}, time.Minute, 20*time.Millisecond)
 }

@@ -3,16 +3,20 @@ package recovery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/release"
 	"github.com/build-deploy-chain/chain/pkg/report"
+	"github.com/build-deploy-chain/chain/pkg/sweep"
 	"github.com/build-deploy-chain/chain/pkg/trail"
+	"github.com/build-deploy-chain/chain/pkg/vault"
 )
 
 // drillAge is how old the last drill may be.
@@ -33,16 +37,22 @@ func Reserves(ctx context.Context, c *release.Chain) ([]Reserve, error) {
 	var out []Reserve
 	add := func(what, is, bad string, next ...string) { out = append(out, Reserve{what, is, bad, next}) }
 	now := c.Clock.Now()
-	key, runs, err := runningKey(ctx, c)
+	home, key, runs, err := runningKey(ctx, c)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.Target.Guard(ctx); err != nil {
+		return nil, refusal("nothing can be told", c, []Fault{faultOf("account", c.Place.Region, err)})
+	}
 	for _, region := range c.Environment.Regions {
-		there, err := c.In(ctx, region)
+		there, err := openRegion(ctx, c, region)
 		if err != nil {
 			return nil, err
 		}
-		if err := kept(ctx, c, there.Compute, region, key, runs, add); err != nil {
+		if len(c.Environment.Regions) == 1 || region != home {
+			stored(ctx, c, there, now, add)
+		}
+		if err := kept(ctx, c, there.Region, region, key, runs, add); err != nil {
 			add("image in "+region, "unknown", err.Error(), "aws sts get-caller-identity")
 		}
 		if c.Environment.Database == nil {
@@ -67,21 +77,25 @@ func Reserves(ctx context.Context, c *release.Chain) ([]Reserve, error) {
 	return out, lastDrill(ctx, c, now, add)
 }
 
-// runningKey is the key of the image that production runs in any region, or last ran.
-func runningKey(ctx context.Context, c *release.Chain) (key, ami string, err error) {
+// runningKey is the key of the image that production runs in any region, or last
+// ran. home is where it runs, "" if it is nowhere.
+func runningKey(ctx context.Context, c *release.Chain) (home, key, ami string, err error) {
 	for _, region := range c.Environment.Regions {
 		there, err := c.In(ctx, region)
 		if err != nil {
-			return "", "", err
+			return "", "", "", err
 		}
 		is, err := there.Account.Stack(c.Environment.Stack()).Read(ctx)
 		if err == nil {
 			ami = is.Image()
+			if home == "" {
+				home = region
+			}
 		} else {
 			// Lost or out of reach: then what was there last counts.
 			last, err := c.Trail.Last(ctx, trail.Place{Site: c.Place.Site, Environment: c.Place.Environment, Region: region})
 			if err != nil {
-				return "", "", err
+				return "", "", "", err
 			}
 			if last == nil {
 				continue
@@ -89,36 +103,117 @@ func runningKey(ctx context.Context, c *release.Chain) (key, ami string, err err
 			ami = last.Candidate.Image
 		}
 		if i, err := there.Compute.Image(ctx, ami); err == nil && i != nil {
-			return i.Tags[image.TagKey], ami, nil
+			return home, i.Tags[image.TagKey], ami, nil
 		}
 	}
-	return "", ami, nil
+	return home, "", ami, nil
 }
 
-// kept says whether a region has the image that production runs.
-func kept(ctx context.Context, c *release.Chain, there *compute.Client, region, key, runs string, add func(string, string, string, ...string)) error {
+// kept says whether a region has the image that production runs, and those of the
+// releases before, from wherever they were baked.
+func kept(ctx context.Context, c *release.Chain, there sweep.Region, region, key, runs string, add func(string, string, string, ...string)) error {
 	what := "image in " + region
-	bake := "CHAIN_REGION=" + c.Environment.Regions[0] + " ./station.sh bake  # makes the copies, too"
+	const bake = "./station.sh dr:backup  # makes the copies"
 	if key == "" {
 		add(what, "none", strings.TrimSuffix("there is no image of production that could be kept "+runs, " "), "./station.sh release")
 		return nil
 	}
-	i, err := image.Find(ctx, there, c.Environment.Site.Role, key, "")
+	i, err := image.Find(ctx, there.Compute, c.Environment.Site.Role, key, "")
 	switch {
 	case err != nil:
 		return err
 	case i == nil:
 		add(what, "none", "production's image is not in "+region+": a recovery there would have to bake", bake)
 	default:
-		add(what, i.ID+" of "+i.Created.UTC().Format(time.RFC3339), "")
+		is, bad := i.ID+" of "+i.Created.UTC().Format(time.RFC3339), ""
+		all, missing, err := earlier(ctx, c, there)
+		if err != nil {
+			return err
+		}
+		if all > 0 {
+			is += fmt.Sprintf(", %d of the %d images of the last releases", all-len(missing), all)
+		}
+		if len(missing) > 0 {
+			bad = "it lacks " + strings.Join(missing, ", ")
+		}
+		add(what, is, bad, bake)
 	}
 	return nil
+}
+
+// earlier counts the images of the last releases, in whichever region those were,
+// and names those that this region has none of the same recipe of.
+func earlier(ctx context.Context, c *release.Chain, there sweep.Region) (all int, missing []string, err error) {
+	keys := map[string]string{}
+	for _, from := range c.Environment.Regions {
+		list, err := named(ctx, c, from)
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, ami := range list {
+			story, ok, err := image.Story(ctx, c.ImageOptions(), ami) // from is perhaps not there to be asked
+			if err != nil || !ok {
+				continue // nobody vouches for it, nor goes back to it
+			}
+			if keys[story.Key] == "" {
+				keys[story.Key] = ami
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		i, err := image.Find(ctx, there.Compute, c.Environment.Site.Role, key, "")
+		if err != nil {
+			return 0, nil, err
+		}
+		if i == nil {
+			missing = append(missing, keys[key])
+		}
+	}
+	return len(keys), missing, nil
+}
+
+// stored says what a region's vault holds.
+func stored(ctx context.Context, c *release.Chain, there region, now time.Time, add func(string, string, string, ...string)) {
+	what, backup := "templates in "+there.Name, "./station.sh dr:backup"
+	list, err := there.Vault.List(ctx, bundlePrefix)
+	switch tip := c.Trail.Tip(); {
+	case errors.Is(err, vault.ErrAbsent), err == nil && len(list) == 0:
+		add(what, "none", "templates and evidence are not in s3://"+there.Vault.Bucket, backup)
+	case err != nil:
+		add(what, "unknown", err.Error(), "aws sts get-caller-identity")
+	case slices.ContainsFunc(list, func(o vault.Object) bool { return strings.HasSuffix(o.Key, "/"+tip+".bundle") }):
+		add(what, fmt.Sprintf("s3://%s/%s, %s old, the newest there is", there.Vault.Bucket, list[0].Key, report.Short(now.Sub(list[0].Made))), "")
+	default:
+		age, bad := now.Sub(list[0].Made), ""
+		if age > c.Environment.Recovery.RPO {
+			bad = fmt.Sprintf("the trail has gone on since, longer ago than recovery.rpo, %s", c.Environment.Recovery.RPO)
+		}
+		add(what, fmt.Sprintf("s3://%s/%s, %s old", there.Vault.Bucket, list[0].Key, report.Short(age)), bad, backup)
+	}
+	if c.Environment.Recovery.CI == 0 {
+		return
+	}
+	what = "CI server in " + there.Name
+	const look = "systemctl status teamcity-backup.timer  # on the CI server, whose class has the parameter bucket"
+	list, err = there.Vault.List(ctx, ciPrefix)
+	switch {
+	case errors.Is(err, vault.ErrAbsent), err == nil && len(list) == 0:
+		add(what, "none", "no backup of the CI server is in s3://"+there.Vault.Bucket+"/"+ciPrefix, look)
+	case err != nil:
+		add(what, "unknown", err.Error(), "aws sts get-caller-identity")
+	default:
+		age, bad := now.Sub(list[0].Made), ""
+		if age > c.Environment.Recovery.CI {
+			bad = fmt.Sprintf("older than recovery.ci, %s", c.Environment.Recovery.CI)
+		}
+		add(what, fmt.Sprintf("s3://%s/%s, %s old", there.Vault.Bucket, list[0].Key, report.Short(age)), bad, look)
+	}
 }
 
 // saved says how old the newest data is that a region could be recovered with.
 func saved(ctx context.Context, c *release.Chain, db *database.Client, region string, now time.Time, add func(string, string, string, ...string)) error {
 	what, objective := "data in "+region, c.Environment.Recovery.RPO
-	copyIt := "aws rds copy-db-snapshot --region " + region + "  # from where there is a newer one, with --source-region and --copy-tags"
+	const copyIt = "./station.sh dr:backup  # saves the data, and makes the copies"
 	list, err := db.Find(ctx, database.Query{})
 	if err != nil {
 		return err
