@@ -258,14 +258,18 @@ func (Dr) Recover(ctx context.Context, region, at *string, bake, yes *bool, expe
 	})
 }
 
-// Drill practises it in -region beside production, measures it and leaves nothing; -scenario=stack, region or amis-gone.
-func (Dr) Drill(ctx context.Context, region, scenario *string) error {
+// Drill practises it in -region beside production, measures it and leaves nothing; -scenario=stack, region, amis-gone, ci-gone, account-locked, or database-corrupt since -at.
+func (Dr) Drill(ctx context.Context, region, scenario, at *string) error {
 	return run(ctx, "dr:drill", func(ctx context.Context, r *report.Report) error {
 		c, err := openIn(ctx, r, or(region))
 		if err != nil {
 			return err
 		}
-		d, err := recovery.NewDrill(recovery.Options{Chain: c, Station: toolsLacking}, or(scenario))
+		o := recovery.Options{Chain: c, Station: toolsLacking}
+		if o.At, err = recovery.Time(or(at)); err != nil {
+			return err
+		}
+		d, err := recovery.NewDrill(o, or(scenario))
 		if err != nil {
 			return err
 		}

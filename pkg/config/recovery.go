@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 )
+
+var pagePath = regexp.MustCompile(`^/[A-Za-z0-9._~/-]+$`)
 
 // Recovery is what an environment promises for the day when it is lost, and who
 // is called then.
@@ -16,9 +19,16 @@ type Recovery struct {
 	Backup time.Duration
 	Keep   int
 	// CI is how old the newest backup of the CI server may be; 0: it makes none here.
-	CI       time.Duration
-	Contacts []string // whom the runbook names, a line each
-	Akamai   *Akamai  // nil: there is none in front
+	CI time.Duration
+	// Inputs from outside the repository that a recovery may use, beside those of
+	// each: names of CHAIN_ variables, and of files.
+	Inputs []string
+	// Heartbeat is the path of a page whose first line is when the newest of the rows
+	// was written that production writes into the database each minute, RFC 3339; what
+	// the asked machines write themselves after a restore does not count. "": there is none.
+	Heartbeat string
+	Contacts  []string // whom the runbook names, a line each
+	Akamai    *Akamai  // nil: there is none in front
 }
 
 // Akamai is the property that delivers an environment's pages.
@@ -46,6 +56,10 @@ func (r *reader) recovery(m *node) Recovery {
 	}
 	n.number("keep", &out.Keep, 1, 365, false)
 	n.duration("ci", &out.CI, 30*24*time.Hour)
+	if n.get("inputs") != nil {
+		n.list("inputs", &out.Inputs, notEmpty)
+	}
+	n.text("heartbeat", &out.Heartbeat, like(pagePath, "a path like /heartbeat"))
 	if n.get("contacts") != nil {
 		n.list("contacts", &out.Contacts, notEmpty)
 	}

@@ -1,6 +1,9 @@
 package recovery_test
 
 import (
+	"archive/zip"
+	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -119,18 +122,28 @@ func TestWhatIsBackedUpIsEnoughToRecover(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 35, days)
 
-	require.NoError(t, v.Put(t.Context(), "backup/teamcity-20261124T010000Z.zip", []byte("zip")))
+	// The CI server's own backups are read to the end.
+	require.NoError(t, v.Put(t.Context(), "backup/teamcity-1.zip", []byte("no zip")))
+	_, err = w.drill(t, away, "ci-gone")
+	require.ErrorContains(t, err, "it is no whole backup")
+	require.NoError(t, v.Put(t.Context(), "backup/teamcity-2.zip", ciBackup(t, "config/main.xml", "database_dump/users")))
+	_, err = w.drill(t, away, "ci-gone")
+	require.ErrorContains(t, err, "it has no version.txt")
+	require.NoError(t, v.Put(t.Context(), "backup/teamcity-3.zip", ciBackup(t, "config/main.xml", "database_dump/users", "version.txt")))
+	d, err := w.drill(t, away, "ci-gone")
+	require.NoError(t, err)
+	assert.Len(t, d.Report.Restored, 4, "image, data, templates and CI server")
 	text, err = status(t, w.chain(t, home))
-	require.ErrorContains(t, err, "a recovery was never practised")
-	for _, lacks := range []string{"data in", "image in", "templates in", "CI server in"} {
-		assert.NotContains(t, err.Error(), lacks)
-	}
+	require.NoError(t, err)
+	assert.Contains(t, text, "restored by it         image, data, templates, CI server")
 	assert.Contains(t, text, "1 of the 1 images of the last releases")
 
 	// The data of an hour ago is copied with its own time, not the copy's.
 	w.lose(t, home, true)
 	s := w.recover(t, away)
 	assert.Equal(t, key, w.get(t, "/version"))
+	assert.Contains(t, strings.Join(s.Report.Manual, "\n"), "teamcity:restore teamcity-3.zip")
+	assert.FileExists(t, filepath.Join(filepath.Dir(s.Report.Files), "teamcity-3.zip"))
 	assert.Contains(t, s.Report.Data, "snapshot web-production-backup-")
 	out, err = rds.NewFromConfig(there).DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
 	require.NoError(t, err)
@@ -138,6 +151,51 @@ func TestWhatIsBackedUpIsEnoughToRecover(t *testing.T) {
 	disk, ok := w.l.Memory().Disk(aws.ToString(out.DBInstances[0].DbiResourceId))
 	require.True(t, ok)
 	assert.Equal(t, map[string]string{"orders": "7"}, disk.Data, "what was written in one region is read in the other")
+}
+
+// ciBackup is a zip of files with these names.
+func ciBackup(t *testing.T, names ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, n := range names {
+		f, err := z.Create(n)
+		require.NoError(t, err)
+		_, err = f.Write([]byte("content of " + n))
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	return b.Bytes()
+}
+
+// Data that is wrong since a moment is restored as it was before, and the age is
+// that of its rows.
+func TestCorruptDataIsRestoredAsItWasBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.configure(t, "        sizes:", "        database: {class: db.t4g.small}\n        recovery: {heartbeat: /heartbeat}\n        sizes:")
+	_, key := w.baked(t, home)
+	beat := time.Now().Add(-30 * time.Minute).UTC().Truncate(time.Second)
+	site := memory.Site("Hello World", key)
+	site.Pages["/heartbeat"] = memory.Page{Body: beat.Format(time.RFC3339) + "\n"}
+	require.NoError(t, w.l.Memory().AddImage("web:"+key, site))
+	cfg, err := w.chain(t, home).Target.AWS(t.Context())
+	require.NoError(t, err)
+	snapshotOf(t, rds.NewFromConfig(cfg), "one", "good", "web-production database")
+	since := time.Now()
+	snapshotOf(t, rds.NewFromConfig(cfg), "two", "corrupt", "web-production database")
+
+	d, err := recovery.NewDrill(recovery.Options{Chain: w.chain(t, home), At: since}, "database-corrupt")
+	require.NoError(t, err)
+	require.NoError(t, d.Do(t.Context(), w.tell(t)))
+	assert.Contains(t, d.Report.Data, "snapshot good of ")
+	assert.Contains(t, d.Report.Data, "its newest row of "+beat.Format(time.RFC3339))
+	assert.Equal(t, since.Sub(beat), d.Report.DataAge, "lost is what was written between the last good row and the fault")
+
+	_, err = recovery.NewDrill(recovery.Options{Chain: w.chain(t, home), At: since}, "stack")
+	require.ErrorContains(t, err, "-at is for the scenario database-corrupt alone")
+	_, err = recovery.NewDrill(recovery.Options{Chain: w.chain(t, home)}, "account-locked")
+	require.ErrorContains(t, err, "the data is lost")
 }
 
 func TestNothingThereIsNothingBackedUp(t *testing.T) {

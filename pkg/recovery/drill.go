@@ -23,10 +23,16 @@ import (
 
 // Scenarios of a drill, each with what it supposes.
 var Scenarios = map[string]string{
-	"stack":     "the stack is gone, the region and its images are there",
-	"region":    "the first region is gone with all that is in it; nothing is asked of it once the drill has begun",
-	"amis-gone": "no image of ours survived: one is made from the base image, and removed afterwards",
+	"stack":            "the stack is gone, the region and its images are there",
+	"region":           "the first region is gone with all that is in it; nothing is asked of it once the drill has begun",
+	"amis-gone":        "no image of ours survived: one is made from the base image, and removed afterwards",
+	"ci-gone":          "the stack and the CI server are gone: nothing of it is asked, and its newest backup is read to the end",
+	"database-corrupt": "the data is wrong since -at, or since the last two backups: what was saved before is restored",
+	"account-locked":   "nothing in the account can be reached: no image and no snapshot is used, what is brought up comes from Git and the base image alone",
 }
+
+// bakes says whether the scenario supposes that no image can be had.
+func (d *Drill) bakes() bool { return d.Scenario == "amis-gone" || d.Scenario == "account-locked" }
 
 // Drill is a recovery that is practised, beside production and under another name.
 type Drill struct {
@@ -39,6 +45,7 @@ type Drill struct {
 	before   inventory
 	probe    rehearsal.Probe
 	found    *State // that looks for what would stop a recovery
+	up       time.Time
 }
 
 // NewDrill makes the state of a drill. scenario is one of Scenarios; "" is
@@ -61,6 +68,20 @@ func NewDrill(o Options, scenario string) (*Drill, error) {
 	if scenario == "region" && first {
 		return nil, usage("./station.sh dr:drill -region=R -scenario=region  # another of its regions in chain.yaml", "%s is the region that is lost in this scenario", c.Place.Region)
 	}
+	switch {
+	case scenario == "ci-gone" && c.Environment.Recovery.CI == 0:
+		return nil, usage("set recovery.ci in chain.yaml to how old the CI server's backup may be", "chain.yaml names no backup of the CI server")
+	case scenario == "database-corrupt" && c.Environment.Database == nil:
+		return nil, usage("./station.sh dr:drill  # without a scenario", "%s keeps no data that could be corrupt", c.Environment.Stack())
+	case scenario == "account-locked" && c.Environment.Database != nil:
+		return nil, usage("copy the snapshots to another account (aws rds modify-db-snapshot-attribute, then copy-db-snapshot there), and recover from there by hand",
+			"all backups of %s's data are in account %s: if nothing there can be reached the data is lost, and there is nothing to practise", c.Environment.Stack(), c.Target.Account)
+	case !o.At.IsZero() && scenario != "database-corrupt":
+		return nil, usage("./station.sh dr:drill -scenario=database-corrupt -at=TIME", "-at is for the scenario database-corrupt alone")
+	}
+	if scenario == "database-corrupt" && o.At.IsZero() {
+		o.At = c.Clock.Now().Add(-2 * c.Environment.Recovery.Backup)
+	}
 	c.Copies = nil
 	site := c.Environment.Site
 	d := &Drill{Options: o, Scenario: scenario, Report: begin(c, "drill"), found: &State{Options: o, Release: c.Start()}}
@@ -69,7 +90,7 @@ func NewDrill(o Options, scenario string) (*Drill, error) {
 	d.Report.Scenario, d.Report.Manual = scenario, []string{}
 	d.Report.Untested = []string{
 		"leading " + c.Environment.Domain + " here: a drill touches no record of production",
-		"the CI server's own recovery",
+		"the CI server's own machine: its backup is read to the end, and restored nowhere",
 	}
 	if c.Environment.Recovery.Akamai != nil {
 		d.Report.Untested = append(d.Report.Untested, "Akamai: a drill changes nothing there")
@@ -99,7 +120,10 @@ func DrillSteps() []pipeline.Step[Drill] {
 		steps = append(steps, practised{s})
 	}
 	return append(steps,
-		pipeline.Func("send it traffic", traffic),
+		pipeline.Together("send it traffic while what else was backed up is restored",
+			[]pipeline.Step[Drill]{pipeline.Func("send it traffic", traffic)},
+			[]pipeline.Step[Drill]{pipeline.Func("restore what is in the vault", restoring)},
+		),
 		practised{rehearsal.Remove()},
 		pipeline.Func("prove that all is as it was", after),
 	)
@@ -149,7 +173,9 @@ func (d *Drill) Summary(took time.Duration) (string, []report.Row) {
 		rows = append(rows, report.Row{Name: a.Phase, Value: a.String()})
 	}
 	rows = append(rows,
+		report.Row{Name: "restored", Value: d.Report.restoredLine()},
 		report.Row{Name: "left over", Value: "nothing"},
+		report.Row{Name: "cost", Value: d.Report.Cost},
 		report.Row{Name: "not tested", Value: strings.Join(d.Report.Untested, "; ")},
 		report.Row{Name: "findings", Value: strings.Join(d.Report.Findings, "; ")},
 		report.Row{Name: "report", Value: d.Report.Files},
@@ -179,11 +205,11 @@ type drillBake struct{ index int }
 // options of the bake: no template is to name what a drill makes.
 func (d *Drill) options() image.Options {
 	c := *d.Chain
-	if d.found.local || d.Scenario == "amis-gone" {
+	if d.found.local || d.bakes() {
 		c.Home = c.Place.Region
 	}
 	o := c.ImageOptions()
-	o.Places, o.Force = nil, d.Scenario == "amis-gone"
+	o.Places, o.Force = nil, d.bakes()
 	return o
 }
 
@@ -209,6 +235,7 @@ func drillCheck(ctx context.Context, run *pipeline.Run, d *Drill) error {
 		{"the hosted zone", zoned},
 		{"instance type and certificate", fitting},
 		{"state data", data},
+		{"inputs from outside", declaredOnly},
 	}
 	return lookAll(ctx, run, d.found, "the drill cannot begin", list)
 }
@@ -332,6 +359,7 @@ func before(ctx context.Context, run *pipeline.Run, d *Drill) error {
 func lost(_ context.Context, run *pipeline.Run, d *Drill) error {
 	now := d.Chain.Clock.Now()
 	d.Report.Data, d.Report.DataObjective, d.Report.asOf = d.found.Report.Data, d.found.Report.DataObjective, d.found.restored
+	d.Report.corrupt = d.At
 	d.Report.mark(T0, Scenarios[d.Scenario], now)
 	d.Report.mark(T2, "the recovery was begun", now)
 	run.Note("from now on %s", Scenarios[d.Scenario])
@@ -342,7 +370,7 @@ func lost(_ context.Context, run *pipeline.Run, d *Drill) error {
 func candidate(ctx context.Context, run *pipeline.Run, d *Drill) error {
 	c := d.Chain
 	ami := d.bake.Result.Image
-	if d.Scenario == "amis-gone" {
+	if d.bakes() {
 		run.Defer("the image "+ami, func(ctx context.Context) error { return d.dropImage(ctx) })
 	}
 	body, err := c.Trail.WithImage(ctx, c.Place.Template(), ami)
@@ -375,6 +403,7 @@ const watched = time.Minute
 // traffic asks for the page as users do, for a while.
 func traffic(ctx context.Context, run *pipeline.Run, d *Drill) error {
 	now := d.Chain.Clock.Now()
+	d.up = now
 	d.Report.mark(T3, "the stack is complete and its targets are healthy", now)
 	is, err := d.practice.Stack.Read(ctx)
 	if err != nil {
@@ -384,8 +413,11 @@ func traffic(ctx context.Context, run *pipeline.Run, d *Drill) error {
 	if !d.found.restored.IsZero() {
 		d.Report.mark(T4, "the database is restored, as of "+d.found.restored.UTC().Format(time.RFC3339), now)
 	}
+	if err := d.Report.heartbeat(ctx, run, d.Chain, addresses(is)); err != nil {
+		return err
+	}
 	d.Report.mark(T6, "the page was verified at its own name and at each address", d.Chain.Clock.Now())
-	run.Measure("dr rto seconds", d.Report.Took.Seconds())
+	d.Report.measure(run)
 	p := d.Chain.Checks.Probe(context.WithoutCancel(ctx), is, d.practice.Candidate.Key)
 	p.Phase("the drill's stack")
 	err = run.Clock().Sleep(ctx, d.Chain.Target.Scale(watched))
@@ -417,7 +449,7 @@ func (d *Drill) served(run *pipeline.Run, list []rehearsal.Availability, phase s
 
 // after proves that the drill left nothing and that production felt nothing.
 func after(ctx context.Context, run *pipeline.Run, d *Drill) error {
-	if d.Scenario == "amis-gone" {
+	if d.bakes() {
 		if err := d.dropImage(ctx); err != nil {
 			return err
 		}
@@ -428,6 +460,7 @@ func after(ctx context.Context, run *pipeline.Run, d *Drill) error {
 			return err
 		}
 	}
+	d.Report.Cost = cost(d.Chain.Environment, d.Chain.Clock.Now().Sub(d.up), d.bakes())
 	now, err := d.inventory(ctx)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ func TestBesideProduction(t *testing.T) {
 
 func drillLeavesNothing(t *testing.T, w *world, key string) {
 	was := record(t, w.chain(t, home), "www.hello.example.")
+	w.backup(t)
 
 	d, err := w.drill(t, away, "")
 	require.NoError(t, err)
@@ -63,6 +64,8 @@ func drillLeavesNothing(t *testing.T, w *world, key string) {
 	require.NoError(t, json.Unmarshal(b, &r))
 	assert.Equal(t, d.Report.Took, r.Took)
 	assert.NotEmpty(t, r.Untested)
+	assert.Len(t, r.Restored, 2, "the image runs, the templates were cloned")
+	assert.Contains(t, r.Cost, "USD")
 	assert.Empty(t, history(t, c), "a drill is no release")
 	page, err := os.ReadFile(d.Report.Files)
 	require.NoError(t, err)
@@ -86,13 +89,33 @@ func drillLeavesNothing(t *testing.T, w *world, key string) {
 	require.NoError(t, err)
 	_, err = recovery.Judge(c, reserves)
 	require.ErrorContains(t, err, "last drill: it failed: E-DR-06")
+	require.ErrorContains(t, err, "restored by it: the last drill did not restore: templates", "there is nothing of production in the vault of its own region")
 	assert.Equal(t, report.Policy, report.Code(err))
 
-	for scenario, want := range map[string]string{"region": "is the region that is lost", "flood": "there is no scenario"} {
+	for scenario, want := range map[string]string{
+		"region": "is the region that is lost", "flood": "there is no scenario", "ci-gone": "names no backup of the CI server", "database-corrupt": "keeps no data that could be corrupt",
+	} {
 		_, err := recovery.NewDrill(recovery.Options{Chain: w.chain(t, home)}, scenario)
 		require.ErrorContains(t, err, want)
 		assert.Equal(t, report.Usage, report.Code(err))
 	}
+}
+
+// What somebody has set, or has beside the clone, whoever recovers has not.
+func TestInputsThatNobodyDeclaredFailTheDrill(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.environ = append(w.environ, "CHAIN_TRAIL_BRANCH=other")
+	w.baked(t, home)
+	d, err := recovery.NewDrill(recovery.Options{Chain: w.chain(t, home)}, "")
+	require.NoError(t, err)
+	err = d.Do(t.Context(), w.tell(t))
+	require.ErrorContains(t, err, "CHAIN_TRAIL_BRANCH (other) is from outside the repository")
+	assert.Contains(t, report.AsFailure(err).Next, "unset CHAIN_TRAIL_BRANCH")
+	assert.Contains(t, d.Report.Inputs, recovery.Input{Name: "CHAIN_TRAIL_BRANCH", Value: "other"})
+	w.configure(t, "        sizes:", "        recovery: {inputs: [CHAIN_TRAIL_BRANCH]}\n        sizes:")
+	_, err = w.drill(t, home, "")
+	require.NoError(t, err)
 }
 
 // Nothing is asked of the first region once it is supposed to be lost.

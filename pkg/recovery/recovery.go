@@ -81,6 +81,7 @@ func Steps() []pipeline.Step[State] {
 			[]pipeline.Step[State]{pipeline.Func("look at the alarms", alarms)},
 		),
 		pipeline.Func("look at the page as its users do", look),
+		ciServer{},
 	)
 }
 
@@ -117,7 +118,11 @@ func tell(_ context.Context, run *pipeline.Run, s *State) error {
 	if s.bakes && c.Target.Ask {
 		acts = append(acts, "nothing for the bake; it takes the longest, about ten minutes")
 	}
-	acts = append(acts, "bring the CI server back from its own backup; that is not part of a recovery yet")
+	if c.Environment.Recovery.CI > 0 {
+		acts = append(acts, "when production is up: fill the CI server's new machine with its backup, which the last step brings here")
+	} else {
+		acts = append(acts, "bring the CI server back from its own backup, of which chain.yaml says nothing (recovery.ci)")
+	}
 	if c.Place.Region != c.Environment.Regions[0] {
 		acts = append(acts,
 			"from now on release with CHAIN_REGION="+c.Place.Region+", until the domain is led back",
@@ -199,7 +204,11 @@ func look(ctx context.Context, run *pipeline.Run, s *State) error {
 			State: "the stack is complete", Next: []string{"./station.sh status", "the same command again  # it goes on where this one stopped"}, Err: err,
 		}
 	}
+	if err := s.Report.heartbeat(ctx, run, c, addresses(s.Release.Live)); err != nil {
+		return err
+	}
 	s.Report.mark(T6, "the page was verified at its domain and at each address", c.Clock.Now())
+	s.Report.measure(run)
 	run.Note("%s", found.Line())
 	return nil
 }
@@ -220,6 +229,7 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 		{Name: "took", Value: s.Report.durations(took)},
 		{Name: "objective", Value: s.Report.verdict()},
 		{Name: "data", Value: s.Report.Data},
+		{Name: "cost", Value: "an hour " + cost(c.Environment, time.Hour, false)},
 		{Name: "recorded", Value: "recovered-unrehearsed, release " + fmt.Sprint(s.number())},
 	}
 	for _, m := range s.Report.Manual {

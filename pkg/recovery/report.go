@@ -6,6 +6,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"os"
@@ -65,7 +66,9 @@ type Report struct {
 	DataObjective time.Duration `json:"rpo_ns,omitempty"`
 	DataAge       time.Duration `json:"dataAge_ns,omitempty"`
 
-	Inputs    []Input                  `json:"inputs"` // from outside the repository
+	Inputs    []Input                  `json:"inputs"`             // from outside the repository
+	Restored  []Input                  `json:"restored,omitempty"` // backups, and what shows that they are good
+	Cost      string                   `json:"cost,omitempty"`
 	Was       []string                 `json:"was,omitempty"`
 	Checks    []rehearsal.Check        `json:"checks"`
 	Served    []rehearsal.Availability `json:"served,omitempty"`
@@ -78,6 +81,8 @@ type Report struct {
 	Files string `json:"-"`
 	mu    *sync.Mutex
 	asOf  time.Time
+	// corrupt is since when the data was wrong; zero: it was lost at the first moment.
+	corrupt time.Time
 }
 
 // Moment is one of the points that times are taken between.
@@ -115,9 +120,7 @@ func (r *Report) mark(name, what string, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Moments = append(r.Moments, Moment{name, what, at.UTC()})
-	if !r.asOf.IsZero() {
-		r.DataAge = r.Moments[0].At.Sub(r.asOf)
-	}
+	r.age()
 	if name == T6 {
 		r.Took = at.Sub(r.Moments[0].At)
 	}
@@ -149,9 +152,75 @@ func (r *Report) restores(snap *database.Snapshot, objective time.Duration) {
 	defer r.mu.Unlock()
 	r.asOf, r.DataObjective = snap.Created, objective
 	r.Data = fmt.Sprintf("snapshot %s of %s", snap.ID, snap.Created.UTC().Format(time.RFC3339))
-	if len(r.Moments) > 0 {
-		r.DataAge = r.Moments[0].At.Sub(snap.Created)
+	r.age()
+}
+
+// age is how much data is lost: from what was restored to when the rest was gone.
+func (r *Report) age() {
+	switch {
+	case r.asOf.IsZero():
+	case !r.corrupt.IsZero():
+		r.DataAge = max(0, r.corrupt.Sub(r.asOf))
+	case len(r.Moments) > 0:
+		r.DataAge = r.Moments[0].At.Sub(r.asOf)
 	}
+}
+
+// restored notes that a backup was, and how that is known.
+func (r *Report) restored(what, how string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Restored = append(r.Restored, Input{what, how})
+}
+
+func (r *Report) restoredLine() string {
+	var out []string
+	for _, one := range r.Restored {
+		out = append(out, one.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// measure tells the numbers that are worth a chart.
+func (r *Report) measure(run *pipeline.Run) {
+	run.Measure("dr rto seconds", r.Took.Seconds())
+	if !r.asOf.IsZero() {
+		run.Measure("dr rpo seconds", r.DataAge.Seconds())
+	}
+}
+
+// heartbeat reads back when the newest row was written that production writes each
+// minute, as the page recovery.heartbeat tells it (RFC 3339, in its first line). It
+// counts instead of the snapshot's own time: a snapshot may be young and the data in
+// it old.
+func (r *Report) heartbeat(ctx context.Context, run *pipeline.Run, c *release.Chain, addresses []string) error {
+	page := c.Environment.Recovery.Heartbeat
+	if c.Environment.Database == nil || r.asOf.IsZero() {
+		return nil
+	}
+	if page == "" {
+		r.find("no row was read back: how old the data is, is by the snapshot's time; recovery.heartbeat names a page that tells it")
+		return nil
+	}
+	if len(addresses) == 0 {
+		return errors.New("there is no address to ask for the heartbeat")
+	}
+	body, err := verify.Checker{Dial: c.Target.Dial, Clock: c.Clock}.Page(ctx, addresses[0], page)
+	if err != nil {
+		return fmt.Errorf("read the heartbeat back: %w", err)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(body), "\n")
+	at, err := time.Parse(time.RFC3339, strings.TrimSpace(line))
+	if err != nil {
+		return fmt.Errorf("read the heartbeat back: %s answers %.60q, wanted is a time like 2026-11-23T22:15:00Z", page, line)
+	}
+	r.mu.Lock()
+	r.asOf = at
+	r.age()
+	r.Data += ", its newest row of " + at.UTC().Format(time.RFC3339)
+	r.mu.Unlock()
+	run.Note("the newest row that was restored is of %s", at.UTC().Format(time.RFC3339))
+	return nil
 }
 
 // listen hears the steps and how long each took.

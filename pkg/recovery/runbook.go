@@ -7,6 +7,7 @@ import (
 	htmltemplate "html/template"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -59,7 +60,8 @@ func RunbookFor(e *config.Environment) Runbook {
 		"A release of the last hours: take it back, that is minutes and leaves the data alone.",
 		"Machines that are broken, and the stack is there: a commit that mends them.",
 		"The stack is gone, or " + home + " is: recover. Declare it as soon as AWS's health page names " + home + ", or nothing has changed for a quarter of an hour: the recovery itself is promised within " + e.Recovery.RTO.String() + ", and waiting counts.",
-		"The CI server first, or production first? Production: a recovery runs from your laptop and needs no CI. CI first is right only if people other than you must release within the hour; its backup is restored by hand so far.",
+		"The CI server first, or production first? Production: a recovery runs from your laptop and needs no CI. CI first is right only if people other than you must release within the hour; the last step of a recovery brings its newest backup to your laptop, if recovery.ci is set, and says how it goes on.",
+		"From outside this repository you need: " + strings.Join(append(slices.Clone(Declared[:3]), e.Recovery.Inputs...), ", ") + "; what survived of images, snapshots and vault; else Debian's base image and packages.",
 	},
 		Line{"./station.sh rollback", "back to what ran before the last release"},
 		Line{"./station.sh release -fix", "a commit that mends it; no alarm takes it back"},
@@ -100,6 +102,7 @@ func RunbookFor(e *config.Environment) Runbook {
 		practice += " -region=" + other
 	}
 	add("5. Before it happens", []string{"Practise it; a drill leaves production alone and nothing behind."},
+		Line{"./station.sh dr:backup", "what is due, now; TeamCity calls it each hour"},
 		Line{"./station.sh dr:status", "what a recovery would rest on, and what is lacking"},
 		Line{practice, "beside production, which runs on"},
 		Line{"./station.sh dr:drill -scenario=amis-gone", "as if no image had survived"},

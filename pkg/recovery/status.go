@@ -267,6 +267,22 @@ func lastDrill(ctx context.Context, c *release.Chain, now time.Time, add func(st
 		bad = "longer ago than a week"
 	}
 	add("last drill", is, bad, next)
+	// What was never restored is no backup.
+	wanted := []string{"image", "templates"}
+	if c.Environment.Database != nil {
+		wanted = append(wanted, "data")
+	}
+	if c.Environment.Recovery.CI > 0 {
+		wanted = append(wanted, "CI server")
+	}
+	wanted = slices.DeleteFunc(wanted, func(w string) bool {
+		return slices.ContainsFunc(last.Restored, func(r Input) bool { return r.Name == w })
+	})
+	bad = ""
+	if len(wanted) > 0 {
+		bad = "the last drill did not restore: " + strings.Join(wanted, ", ")
+	}
+	add("restored by it", last.restoredLine(), bad, "./station.sh dr:backup", next)
 	return nil
 }
 

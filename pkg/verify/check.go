@@ -137,6 +137,21 @@ func (c Checker) Serves(ctx context.Context, e Expect) error {
 	return nil
 }
 
+// Page is what an address answers to a path, which must be 200.
+func (c Checker) Page(ctx context.Context, address, path string) (string, error) {
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 10 * time.Second
+	}
+	status, body, err := (&client{c.Dial, c.Clock, c.Timeout}).once(ctx, net.JoinHostPort(address, "80"), address, path)
+	if err == nil && status != 200 {
+		err = fmt.Errorf("%s at %s answered %d: %s", path, address, status, excerpt(body))
+	}
+	return body, err
+}
+
 func page(ctx context.Context, h *client, addr string, e Expect) error {
 	for range e.Each {
 		status, body, err := h.once(ctx, net.JoinHostPort(addr, "80"), e.Domain, "/")
