@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -37,7 +38,18 @@ type Akamai struct {
 	Origins  []string // names that it may fetch from now, beside the environment's own
 	Notify   []string // e-mail addresses that Akamai tells of an activation
 	Section  string   // of ~/.edgerc; "" is the default one
+	Edge     string   // the edge host name that Hostname is an alias of, "www.example.com.edgekey.net"; "": staging is not looked at
+	// Record is a name in Zone, both of Edge DNS, that the property fetches from and
+	// that a recovery leads to the new addresses; "": there is none.
+	Record, Zone string
 }
+
+// StagingEdge is the same edge host on Akamai's staging network, "" if Edge is.
+func (a *Akamai) StagingEdge() string {
+	return edgeName.ReplaceAllString(a.Edge, "$1.$2-staging.net")
+}
+
+var edgeName = regexp.MustCompile(`^([a-z0-9.-]+)\.(edgekey|edgesuite)\.net$`)
 
 // recovery reads what an environment says about its loss.
 func (r *reader) recovery(m *node) Recovery {
@@ -71,6 +83,12 @@ func (r *reader) recovery(m *node) Recovery {
 			a.list("origins", &out.Akamai.Origins, like(domainName, "a domain name in lower case"))
 		}
 		a.text("section", &out.Akamai.Section, notEmpty)
+		a.text("edge", &out.Akamai.Edge, like(edgeName, "an edge host name, NAME.edgekey.net or NAME.edgesuite.net"))
+		a.text("record", &out.Akamai.Record, like(domainName, "a domain name in lower case"))
+		a.text("zone", &out.Akamai.Zone, like(domainName, "a domain name in lower case"))
+		if r, z := out.Akamai.Record, out.Akamai.Zone; (r == "") != (z == "") || r != "" && r != z && !strings.HasSuffix(r, "."+z) {
+			a.r.fault(a.line("record"), a.at("record"), "must be a name in the zone that akamai.zone names")
+		}
 		a.rest()
 	}
 	n.rest()

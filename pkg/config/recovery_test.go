@@ -30,6 +30,12 @@ func TestRecovery(t *testing.T) {
 
 	assert.Equal(t, &config.Akamai{Hostname: "cdn.example.com", Notify: []string{"ops@example.com"}}, e.Recovery.Akamai)
 
+	c, err = parse(t, small+"        recovery: {akamai: {hostname: cdn.example.com, notify: [ops@example.com], edge: cdn.example.com.edgekey.net, record: origin.example.com, zone: example.com}}\n")
+	require.NoError(t, err)
+	assert.Equal(t, "cdn.example.com.edgekey-staging.net", c.Sites["web"].Environments["production"].Recovery.Akamai.StagingEdge())
+	_, err = parse(t, small+"        recovery: {akamai: {hostname: cdn.example.com, notify: [ops@example.com], edge: cdn.example.com, record: origin.other.com, zone: example.com}}\n")
+	require.ErrorContains(t, err, "an edge host name")
+	require.ErrorContains(t, err, "must be a name in the zone")
 	_, err = parse(t, small+"        recovery: {akamai: {notify: [], hostnam: x}}\n")
 	require.ErrorContains(t, err, "akamai.hostname: is missing")
 	_, err = parse(t, small+"        recovery: {rpo: 15m}\n")

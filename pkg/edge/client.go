@@ -1,7 +1,7 @@
 // Package edge changes where Akamai fetches a site's pages from.
 //
-// The better way needs no change there: the property's origin is a name of ours,
-// and Route 53 leads it elsewhere. Look says whether that is so. Where it is not,
+// The better way needs no change of the property: its origin is a name of ours,
+// which Route 53 leads elsewhere, or Edge DNS (LeadRecord). Look says whether that is so. Where it is not,
 // Lead makes a new version of the property with another origin, activates it on
 // staging, then on production, and goes back to the old one if the page is not
 // there. Whatever is done already is found and not done twice.
@@ -79,6 +79,7 @@ func (c *Client) clock() clock.Clock {
 // request is one call. what is sent is JSON unless typ says otherwise.
 type request struct {
 	method, path string
+	api          string // where the API is, PAPI unless it says so
 	query        url.Values
 	match        string // etag that it must still have
 	typ          string
@@ -115,7 +116,7 @@ func (c *Client) once(ctx context.Context, r request, out any) (http.Header, tim
 			return nil, -1, fmt.Errorf("%s %s: %w", r.method, r.path, err)
 		}
 	}
-	u := url.URL{Scheme: "https", Host: c.Signer.Host, Path: "/papi/v1" + r.path, RawQuery: r.query.Encode()}
+	u := url.URL{Scheme: "https", Host: c.Signer.Host, Path: cmp.Or(r.api, "/papi/v1") + r.path, RawQuery: r.query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, -1, fmt.Errorf("%s %s: %w", r.method, r.path, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,7 @@ func TestFaultsOfTheAPI(t *testing.T) {
 	faults := map[string]edgetest.Fault{
 		"409":              {Status: http.StatusConflict},
 		"429":              {Status: http.StatusTooManyRequests, Header: map[string]string{"X-RateLimit-Next": date.Add(45 * time.Second).Format(time.RFC3339), "Date": date.Format(http.TimeFormat)}},
+		"500":              {Status: http.StatusInternalServerError},
 		"503":              {Status: http.StatusServiceUnavailable},
 		"502 after effect": {Status: http.StatusBadGateway, After: true, Body: "<html>bad gateway</html>"},
 		"no JSON":          {Status: http.StatusOK, After: true, Body: "<html>"},
@@ -170,6 +172,43 @@ func TestRefusals(t *testing.T) {
 
 func pending(a *edgetest.Akamai) {
 	a.Activations = append(a.Activations, &edgetest.Activation{ID: "atv_2", Version: 2, Network: "STAGING", Status: "PENDING", Type: "ACTIVATE"})
+}
+
+// A name in Edge DNS is led whatever happens once on the way, and only once.
+func TestANameInEdgeDNSIsLed(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]edgetest.Fault{
+		"nothing": {Match: "never"}, "409": {Status: 409}, "429": {Status: 429}, "503": {Status: 503}, "502 after effect": {Status: 502, After: true, Body: "<html>"},
+	} {
+		for _, call := range []string{"GET /config-dns/v2/zones/hello.example/names", "PUT /config-dns/v2/", "POST /config-dns/v2/"} {
+			a := edgetest.New(t, tree)
+			a.Records["origin.hello.example A"] = edgetest.Record{Name: "origin.hello.example", Type: "A", TTL: 300, Data: []string{"192.0.2.1"}}
+			if strings.HasPrefix(call, "POST") {
+				a.Records = map[string]edgetest.Record{}
+			}
+			c, _ := client(a)
+			if f.Status > 0 {
+				f.Match = call
+				a.Fault(f)
+			}
+			for range 2 {
+				_, err := c.LeadRecord(t.Context(), "hello.example", "origin.hello.example", 60, []string{"198.51.100.2", "198.51.100.1"})
+				require.NoError(t, err, "%s to %s", name, call)
+			}
+			is, err := c.Record(t.Context(), "hello.example", "origin.hello.example")
+			require.NoError(t, err)
+			assert.Equal(t, edge.Record{Zone: "hello.example", Name: "origin.hello.example", TTL: 60, Addresses: []string{"198.51.100.1", "198.51.100.2"}}, is)
+		}
+	}
+	a := edgetest.New(t, tree)
+	c, _ := client(a)
+	a.Records["alias.hello.example CNAME"] = edgetest.Record{Name: "alias.hello.example", Type: "CNAME", TTL: 60, Data: []string{"x."}}
+	_, err := c.LeadRecord(t.Context(), "hello.example", "alias.hello.example", 60, []string{"198.51.100.1"})
+	require.ErrorIs(t, err, edge.ErrNotPlain)
+	_, err = c.LeadRecord(t.Context(), "other.example", "www.other.example", 60, []string{"198.51.100.1"})
+	require.ErrorContains(t, err, "404")
+	_, err = c.LeadRecord(t.Context(), "hello.example", "www.hello.example", 60, nil)
+	require.ErrorContains(t, err, "no addresses")
 }
 
 // Somebody else's change of the new version makes its etag another one.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/build-deploy-chain/chain/pkg/config"
 	"github.com/build-deploy-chain/chain/pkg/edge"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/verify"
@@ -16,6 +17,9 @@ import (
 func (s *State) ourOrigins() []string {
 	e := s.Chain.Environment
 	out := append([]string{e.Domain}, e.Recovery.Akamai.Origins...)
+	if r := e.Recovery.Akamai.Record; r != "" {
+		out = append(out, r)
+	}
 	for _, region := range e.Regions {
 		out = append(out, e.DomainIn(region))
 	}
@@ -58,6 +62,10 @@ func akamai(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
 		return fault("have its origin be "+e.Domain+", or name the origins that are ours as recovery.akamai.origins in chain.yaml",
 			"the property %s fetches from %s, none of which is %s's", p.Name, strings.Join(names, ", "), e.Stack()), nil
 	}
+	if a.Record != "" {
+		s.akamai, s.record = client, true
+		return recordFaults(ctx, run, client, a, names)
+	}
 	if len(p.Places(ours, e.Domain)) == 0 {
 		run.Note("the property %s fetches from %s, which Route 53 leads: nothing is changed at Akamai", p.Name, e.Domain)
 		return nil, nil
@@ -68,6 +76,26 @@ func akamai(ctx context.Context, run *pipeline.Run, s *State) ([]Fault, error) {
 		return fault("wait for it, or have whoever began it cancel it in Akamai's Property Manager", "%v", lock), nil
 	}
 	run.Note("the property %s is given a new version that fetches from %s", p.Name, e.Domain)
+	return nil, nil
+}
+
+// recordFaults are what keeps the name in Edge DNS from being led, which the
+// property fetches from.
+func recordFaults(ctx context.Context, run *pipeline.Run, client *edge.Client, a *config.Akamai, fetches []string) ([]Fault, error) {
+	if !slices.Contains(fetches, a.Record) {
+		return fault("have the property's origin be "+a.Record+", or leave akamai.record out", "the property of %s fetches from %s, not from %s", a.Hostname, strings.Join(fetches, ", "), a.Record), nil
+	}
+	r, err := client.Record(ctx, a.Zone, a.Record)
+	var refused *edge.Error
+	switch {
+	case errors.Is(err, edge.ErrNotPlain):
+		return fault("change it in Edge DNS to an A record", "%v", err), nil
+	case errors.As(err, &refused) && refused.Status == 404:
+		return fault("name a zone of your Edge DNS as recovery.akamai.zone in chain.yaml", "the zone %s is not ours in Edge DNS: %v", a.Zone, err), nil
+	case err != nil:
+		return nil, err
+	}
+	run.Note("%s leads to %s in Edge DNS, and is led here: the property stays as it is", a.Record, strings.Join(append(r.Addresses, "nothing")[:max(1, len(r.Addresses))], ", "))
 	return nil, nil
 }
 
@@ -91,13 +119,26 @@ func (fetching) Run(ctx context.Context, run *pipeline.Run, s *State) error {
 	a := c.Environment.Recovery.Akamai
 	run.Await("Akamai's networks")
 	defer run.Await("")
+	if s.record {
+		was, err := s.akamai.LeadRecord(ctx, a.Zone, a.Record, ttl, addresses(s.Release.Live))
+		if err != nil {
+			return err
+		}
+		s.Report.mark(T5, fmt.Sprintf("%s leads to the new addresses in Edge DNS, it was %s", a.Record, strings.Join(was.Addresses, ", ")), c.Clock.Now())
+		return nil
+	}
 	r, err := s.akamai.Lead(ctx, edge.Change{
 		Hostname: a.Hostname, Ours: s.ourOrigins(), To: c.Environment.Domain, Notify: a.Notify, Note: fmt.Sprintf("recovery of %s, release %d", c.Environment.Stack(), s.number()),
 		Check: func(ctx context.Context, network string) error {
+			checker := verify.Checker{Dial: c.Target.Dial, Clock: c.Clock}
 			if network == edge.Staging {
-				return nil // it is reached by another name, which is not known here
+				if a.Edge == "" {
+					s.Report.find("the page was not looked at on Akamai's staging network: recovery.akamai.edge names the edge host")
+					return nil
+				}
+				return checker.Serves(ctx, verify.Expect{Domain: a.Hostname, Addresses: []string{a.StagingEdge()}})
 			}
-			return verify.Checker{Dial: c.Target.Dial, Clock: c.Clock}.Serves(ctx, verify.Expect{Domain: a.Hostname, Addresses: []string{a.Hostname}})
+			return checker.Serves(ctx, verify.Expect{Domain: a.Hostname, Addresses: []string{a.Hostname}})
 		},
 		Tell: run.Note,
 	})

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,7 +26,7 @@ func TestAkamaiIsLedToo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.configure(t, "domain: www.hello.example", "domain: origin.hello.example")
-	w.configure(t, "        sizes:", "        recovery: {akamai: {hostname: www.hello.example, notify: [ops@hello.example], origins: [old-balancer.example]}}\n        sizes:")
+	w.configure(t, "        sizes:", "        recovery: {akamai: {hostname: www.hello.example, notify: [ops@hello.example], edge: www.hello.example.edgekey.net, origins: [old-balancer.example]}}\n        sizes:")
 	w.baked(t, home)
 	open := func(a *edgetest.Akamai) func() (*edge.Client, error) {
 		return func() (*edge.Client, error) {
@@ -56,6 +58,14 @@ func TestAkamaiIsLedToo(t *testing.T) {
 			in := change(t, c, types.ChangeActionUpsert, "www.hello.example.", record(t, c, "origin.hello.example.")[0])
 			_, err := c.DNS.ChangeResourceRecordSets(t.Context(), in)
 			assert.NoError(t, err)
+			// The staging network is reached by its own name.
+			z, err := c.DNS.CreateHostedZone(t.Context(), &route53.CreateHostedZoneInput{Name: aws.String("edgekey-staging.net"), CallerReference: aws.String("akamai")})
+			if assert.NoError(t, err) {
+				in.HostedZoneId = z.HostedZone.Id
+				in.ChangeBatch.Changes[0].ResourceRecordSet.Name = aws.String("www.hello.example.edgekey-staging.net.")
+				_, err = c.DNS.ChangeResourceRecordSets(t.Context(), in)
+				assert.NoError(t, err)
+			}
 		}
 	}))
 	require.NoError(t, err)
@@ -66,4 +76,31 @@ func TestAkamaiIsLedToo(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "origin.hello.example", p.Origins[0].Hostname, "a name that Route 53 leads from now on")
 	assert.Len(t, s.Report.Moments, 4, "T2, T3, T5 and T6")
+	assert.NotContains(t, strings.Join(s.Report.Findings, "\n"), "staging")
+}
+
+// The property's origin is a name in Edge DNS: that alone is led, to the addresses.
+func TestANameInEdgeDNSIsLedHere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.configure(t, "        sizes:", "        recovery: {akamai: {hostname: www.hello.example, notify: [ops@hello.example], record: origin.hello.example, zone: hello.example}}\n        sizes:")
+	w.baked(t, home)
+	open := func(a *edgetest.Akamai) func() (*edge.Client, error) {
+		return func() (*edge.Client, error) {
+			return &edge.Client{Signer: a.Credentials(), HTTP: a.Client(), Clock: impatient{}}, nil
+		}
+	}
+	a := edgetest.New(t, rules("origin.hello.example"))
+	a.Records["origin.hello.example CNAME"] = edgetest.Record{Name: "origin.hello.example", Type: "CNAME", TTL: 60, Data: []string{"x."}}
+	err := w.refused(t, recovery.Options{Chain: w.chain(t, home), Akamai: open(a)})
+	require.ErrorContains(t, err, "it has a CNAME, not ours to lead")
+	assert.Contains(t, report.AsFailure(err).Next, "change it in Edge DNS to an A record")
+
+	a = edgetest.New(t, rules("origin.hello.example"))
+	a.Records["origin.hello.example A"] = edgetest.Record{Name: "origin.hello.example", Type: "A", TTL: 60, Data: []string{"192.0.2.1"}}
+	c := w.chain(t, home)
+	s := recovery.New(recovery.Options{Chain: c, Akamai: open(a)})
+	require.NoError(t, s.Do(t.Context(), w.tell(t)))
+	assert.Equal(t, record(t, c, "www.hello.example."), a.Records["origin.hello.example A"].Data)
+	assert.Equal(t, 3, a.Live(edge.Production), "the property stays as it is")
 }

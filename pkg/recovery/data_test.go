@@ -1,6 +1,11 @@
 package recovery_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/build-deploy-chain/chain/pkg/database"
 	"github.com/build-deploy-chain/chain/pkg/recovery"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/template"
@@ -80,12 +86,64 @@ func snapshotOf(t testing.TB, db *rds.Client, instance, name, tag string) {
 		Tags: []types.Tag{{Key: aws.String("Name"), Value: &tag}},
 	})
 	require.NoError(t, err)
+	awaitSnapshot(t, db, instance, name, tag)
+}
+
+func awaitSnapshot(t testing.TB, db *rds.Client, instance, name, tag string) {
+	t.Helper()
 	require.Eventually(t, func() bool {
-		_, err := db.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{DBInstanceIdentifier: &instance, DBSnapshotIdentifier: &name})
+		_, err := db.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{
+			DBInstanceIdentifier: &instance, DBSnapshotIdentifier: &name, Tags: []types.Tag{{Key: aws.String("Name"), Value: &tag}},
+		})
 		return err == nil
 	}, time.Minute, 20*time.Millisecond)
 	require.Eventually(t, func() bool {
 		out, err := db.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name})
 		return err == nil && aws.ToString(out.DBSnapshots[0].Status) == "available"
 	}, time.Minute, 20*time.Millisecond)
+}
+
+// A snapshot that nobody can decrypt any more is told before anything is made. KMS
+// is no part of the local AWS: a stand-in before it answers as its documentation says.
+func TestASnapshotWithALostKeyIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.configure(t, "        sizes:", "        database: {class: db.t4g.small}\n        sizes:")
+	w.baked(t, away)
+	c := w.chain(t, away)
+	cfg, err := c.Target.AWS(t.Context())
+	require.NoError(t, err)
+	_, err = rds.NewFromConfig(cfg).CreateDBInstance(t.Context(), &rds.CreateDBInstanceInput{
+		DBInstanceIdentifier: aws.String("old"), Engine: aws.String("postgres"), DBInstanceClass: aws.String("db.t3.micro"), AllocatedStorage: aws.Int32(20),
+		MasterUsername: aws.String("chain"), MasterUserPassword: aws.String("secret-one"), StorageEncrypted: aws.Bool(true), KmsKeyId: aws.String("arn:aws:kms:us-east-1:111111111111:key/1"),
+	})
+	require.NoError(t, err)
+	awaitSnapshot(t, rds.NewFromConfig(cfg), "old", "ours", "web-production database")
+	front, err := url.Parse(w.l.Endpoint())
+	require.NoError(t, err)
+	pass := httputil.NewSingleHostReverseProxy(front)
+	for answer, want := range map[string][2]string{
+		`{"__type":"NotFoundException","message":"no"}`:  {"which is lost", "-at=ITS TIME"},
+		`{"KeyMetadata":{"KeyState":"PendingDeletion"}}`: {"which is pendingdeletion", "aws kms cancel-key-deletion"},
+		`{"KeyMetadata":{"KeyState":"Disabled"}}`:        {"which is disabled", "aws kms enable-key"},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.Header.Get("Authorization"), "/kms/") {
+				if strings.Contains(answer, "__type") {
+					rw.WriteHeader(http.StatusBadRequest)
+				}
+				_, _ = io.WriteString(rw, answer)
+				return
+			}
+			pass.ServeHTTP(rw, r)
+		}))
+		before := cfg.Copy()
+		before.BaseEndpoint, before.HTTPClient, before.APIOptions = aws.String(srv.URL), srv.Client(), nil
+		c := w.chain(t, away)
+		c.Databases = database.New(before, c.Target.Poll, c.Clock)
+		err := w.refused(t, recovery.Options{Chain: c})
+		require.ErrorContains(t, err, want[0])
+		assert.Contains(t, strings.Join(report.AsFailure(err).Next, "\n"), want[1])
+		srv.Close()
+	}
 }

@@ -49,6 +49,7 @@ type State struct {
 
 	bakes  bool         // no image survived
 	akamai *edge.Client // nil: nothing is to be changed there
+	record bool         // but a name in its DNS alone
 	local  bool         // the image is one that was or will be baked in this region, no copy
 	key    string       // what /version answers
 

@@ -33,8 +33,20 @@ type Akamai struct {
 	nonces      map[string]bool
 	Versions    []*Version // the first is 1
 	Activations []*Activation
-	faults      []Fault
-	Calls       []string
+	// Records of the zone hello.example in Edge DNS, by "NAME TYPE"; each change is
+	// PENDING until it was asked about.
+	Records map[string]Record
+	pending int
+	faults  []Fault
+	Calls   []string
+}
+
+// Record of Edge DNS.
+type Record struct {
+	Name string   `json:"name"`
+	Type string   `json:"type"`
+	TTL  int      `json:"ttl"`
+	Data []string `json:"rdata"`
 }
 
 // Version of the property.
@@ -93,7 +105,7 @@ func Signature(secret, method, host, pathQuery string, body []byte, header, time
 // whose rules are these. It ends with the test.
 func New(t testing.TB, rules string) *Akamai {
 	t.Helper()
-	a := &Akamai{t: t, secret: strings.Repeat("s", 43) + "=", nonces: map[string]bool{}}
+	a := &Akamai{t: t, secret: strings.Repeat("s", 43) + "=", nonces: map[string]bool{}, Records: map[string]Record{}}
 	var tree map[string]any
 	if err := json.Unmarshal([]byte(rules), &tree); err != nil {
 		t.Fatal(err)
@@ -188,6 +200,10 @@ func (a *Akamai) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Akamai) answer(w http.ResponseWriter, r *http.Request, call string, body []byte) {
+	if strings.HasPrefix(r.URL.Path, "/config-dns/v2/") {
+		a.dns(w, r, body)
+		return
+	}
 	const p = "/properties/prp_1"
 	method, path, _ := strings.Cut(call, " ")
 	if strings.HasPrefix(path, p) && (r.URL.Query().Get("contractId") != "ctr_1" || r.URL.Query().Get("groupId") != "grp_1") {
@@ -381,5 +397,56 @@ func (a *Akamai) step(one *Activation) {
 			}
 		}
 		one.Status, one.Fast = "ACTIVE", map[string]any{"canFastFallback": true}
+	}
+}
+
+// dns is as much of Edge DNS as leading a name needs.
+func (a *Akamai) dns(w http.ResponseWriter, r *http.Request, body []byte) {
+	reply := func(status int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/config-dns/v2/"), "/")
+	if len(parts) < 2 || parts[0] != "zones" || parts[1] != "hello.example" {
+		problem(w, 404, "authoritative-dns/zone-not-found", "no such zone")
+		return
+	}
+	if len(parts) == 2 && r.Method == http.MethodGet {
+		state := "ACTIVE"
+		if a.pending > 0 {
+			state = "PENDING"
+			a.pending--
+		}
+		reply(200, map[string]string{"zone": "hello.example", "activationState": state})
+		return
+	}
+	if len(parts) != 6 || parts[2] != "names" || parts[4] != "types" {
+		problem(w, 404, "not-found", r.URL.Path)
+		return
+	}
+	key := parts[3] + " " + parts[5]
+	is, has := a.Records[key]
+	if r.Method == http.MethodGet {
+		if !has {
+			problem(w, 404, "authoritative-dns/record-not-found", key)
+			return
+		}
+		reply(200, is)
+		return
+	}
+	var in Record
+	switch err := json.Unmarshal(body, &in); {
+	case err != nil || in.Name != parts[3] || in.Type != parts[5] || in.TTL < 30 || len(in.Data) == 0:
+		problem(w, 400, "authoritative-dns/validation", "name, type, ttl and rdata must match")
+	case r.Method == http.MethodPost && has:
+		problem(w, 409, "authoritative-dns/record-exists", key)
+	case r.Method == http.MethodPut && !has:
+		problem(w, 404, "authoritative-dns/record-not-found", key)
+	case r.Method == http.MethodPost || r.Method == http.MethodPut:
+		a.Records[key], a.pending = in, 2
+		reply(map[string]int{http.MethodPost: 201, http.MethodPut: 200}[r.Method], in)
+	default:
+		problem(w, 405, "method", r.Method)
 	}
 }
