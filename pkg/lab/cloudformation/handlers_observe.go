@@ -75,12 +75,33 @@ func alarmHandler(composite bool) *handler {
 			out := map[string]any{}
 			for k := range c.props {
 				if v, ok := a.Config[k]; ok {
-					out[k] = v
+					out[k] = set(v)
 				}
 			}
 			return out, true
 		},
 	}
+}
+
+// set is a value without those members of its mappings that nobody set.
+func set(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = set(v[i])
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for k, m := range v {
+			if m = set(m); m != nil && m != "" {
+				out[k] = m
+			}
+		}
+		return out
+	}
+	return v
 }
 
 func dashboardHandler() *handler {
