@@ -154,15 +154,17 @@ func (Image) Inspect(ctx context.Context, ami string) error {
 
 // Test rehearses the change on a copy of production: the update, both ways back; -rehearse even if it was; -drill with every alarm made to fire; -allow as of release.
 func Test(ctx context.Context, rehearse, drill *bool, allow *string) error {
-	return deploy(ctx, "test", func(s *release.State) {
+	return deploy(ctx, "test", func(s *release.State) error {
 		s.TestOnly, s.Again, s.FireDrill, s.Allow = true, set(rehearse) || set(drill), set(drill), list(allow)
+		return nil
 	})
 }
 
-// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand; -fix goes ahead though alarms fire; -allow=ID,… lets resources go that hold data or addresses.
-func Release(ctx context.Context, rehearse, fix, yes *bool, expect, allow *string) error {
-	return deploy(ctx, "release", func(s *release.State) {
+// Release brings this commit to production: bake, test, release; what is done is skipped, with -rehearse not the test. -yes -expect=PLAN approve beforehand; -fix goes ahead though alarms fire, -drift=accept though production was changed by hand; -allow=ID,… lets resources go that hold data or addresses.
+func Release(ctx context.Context, rehearse, fix, yes *bool, expect, allow, drift *string) error {
+	return deploy(ctx, "release", func(s *release.State) error {
 		s.Again, s.Fix, s.Yes, s.Expect, s.Allow = set(rehearse), set(fix), set(yes), or(expect), list(allow)
+		return s.DriftPolicy(or(drift))
 	})
 }
 
@@ -172,7 +174,10 @@ func Rollback(ctx context.Context, to *int, yes *bool, expect, allow *string) er
 	if to != nil {
 		back = *to
 	}
-	return deploy(ctx, "rollback", func(s *release.State) { s.Back, s.Yes, s.Expect, s.Allow = back, set(yes), or(expect), list(allow) })
+	return deploy(ctx, "rollback", func(s *release.State) error {
+		s.Back, s.Yes, s.Expect, s.Allow = back, set(yes), or(expect), list(allow)
+		return nil
+	})
 }
 
 // Status tells what production runs, and what is under way.
@@ -382,10 +387,13 @@ func Template(ctx context.Context) error {
 	})
 }
 
-// Check runs all tests and linters, and the whole story once; -quick what the change touches, in a minute.
-func Check(ctx context.Context, quick *bool) error {
-	if set(quick) {
+// Check runs all tests and linters, and the whole story once; -quick what the change touches, in a minute; -nightly what takes too long for each commit.
+func Check(ctx context.Context, quick, nightly *bool) error {
+	switch {
+	case set(quick):
 		return script(ctx, filepath.Join("station", "check"), "-quick")
+	case set(nightly):
+		return script(ctx, filepath.Join("station", "check"), "-nightly")
 	}
 	return script(ctx, filepath.Join("station", "check"))
 }
@@ -714,7 +722,7 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 }
 
 // deploy runs the flow of a test, release or rollback.
-func deploy(ctx context.Context, name string, options func(*release.State)) error {
+func deploy(ctx context.Context, name string, options func(*release.State) error) error {
 	return run(ctx, name, func(ctx context.Context, r *report.Report) error {
 		c, err := open(ctx, r)
 		if err != nil {
@@ -724,7 +732,9 @@ func deploy(ctx context.Context, name string, options func(*release.State)) erro
 			c.Ask = ask
 		}
 		s := c.Start()
-		options(s)
+		if err := options(s); err != nil {
+			return err
+		}
 		if err := s.Do(ctx, env(r)); err != nil {
 			return err
 		}

@@ -19,9 +19,10 @@ project {
     buildType(ChangeTest)
     buildType(PushToProduction)
     buildType(Backup)
+    buildType(NightlyCheck)
     buildType(NightlyDrDrill)
     buildType(SweepUp)
-    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, Backup, NightlyDrDrill, SweepUp)
+    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, Backup, NightlyCheck, NightlyDrDrill, SweepUp)
     features {
         sharedResource {
             id = "PRODUCTION"
@@ -213,6 +214,31 @@ object Backup : BuildType({
             enableQueueOptimization = false
         }
     }
+})
+
+object NightlyCheck : BuildType({
+    templates(Station)
+    name = "Nightly check"
+    params { param("chain.target", "check -nightly") }
+    vcs { branchFilter = "+:<default>" }
+    triggers {
+        schedule {
+            schedulingPolicy = cron {
+                seconds = "0"
+                minutes = "30"
+                hours = "0"
+                dayOfMonth = "*"
+                month = "*"
+                dayOfWeek = "?"
+                timezone = "UTC"
+            }
+            branchFilter = "+:<default>"
+            triggerBuild = always()
+            withPendingChangesOnly = true
+            enableQueueOptimization = false
+        }
+    }
+    failureConditions { executionTimeoutMin = 120 }
 })
 
 object NightlyDrDrill : BuildType({

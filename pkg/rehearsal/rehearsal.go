@@ -81,7 +81,9 @@ type Availability struct {
 	Requests int           `json:"requests"`
 	Failed   int           `json:"failed"`
 	Gap      time.Duration `json:"gap_ns"` // longest time without a good answer
+	P50      time.Duration `json:"p50_ns"`
 	P95      time.Duration `json:"p95_ns"`
+	P99      time.Duration `json:"p99_ns"`
 	Reason   string        `json:"reason,omitempty"` // of the first failure
 }
 
@@ -93,6 +95,13 @@ func (a Availability) String() string {
 	}
 	return s
 }
+
+// Figures are the whole measurement in one line.
+func (a Availability) Figures() string {
+	return fmt.Sprintf("%s, p50 %s, p95 %s, p99 %s, longest gap %s", a, brief(a.P50), brief(a.P95), brief(a.P99), brief(a.Gap))
+}
+
+func brief(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
 // State is a rehearsal. The caller fills in the first part.
 type State struct {
@@ -162,10 +171,22 @@ type Record struct {
 	Rollback     string             `json:"rollback"` // how the failing update ended, and why
 	Cancel       string             `json:"cancel"`   // how the cancelled one did
 	MayDiffer    map[string]string  `json:"mayDiffer"`
+	// Living is production as it was then; nil: it was not there.
+	Living *Living `json:"living,omitempty"`
 	// Drill is the newest fire drill, of this rehearsal or of an earlier one.
 	Drill *drill.Result `json:"drill,omitempty"`
 	Began time.Time     `json:"began"`
 	Ended time.Time     `json:"ended"`
+}
+
+// Living is what of production decides whether the rehearsed change may be made,
+// and belongs to no digest since it changes by itself.
+type Living struct {
+	Status   string            `json:"status"`
+	Capacity stack.Capacity    `json:"capacity"`
+	Machines map[string]string `json:"machines"`         // their images, by id
+	Firing   []string          `json:"firing,omitempty"` // alarms, with their reason
+	Drift    *stack.Drift      `json:"drift,omitempty"`
 }
 
 // Kinds of rehearsals.

@@ -557,7 +557,9 @@ func remove(ctx context.Context, _ *pipeline.Run, s *State) error {
 func (a Availability) measure(run *pipeline.Run) {
 	run.Measure("requests."+a.Phase, float64(a.Requests))
 	run.Measure("requests failed."+a.Phase, float64(a.Failed))
+	run.Measure("p50 seconds."+a.Phase, a.P50.Seconds())
 	run.Measure("p95 seconds."+a.Phase, a.P95.Seconds())
+	run.Measure("p99 seconds."+a.Phase, a.P99.Seconds())
 	run.Measure("gap seconds."+a.Phase, a.Gap.Seconds())
 }
 
@@ -572,7 +574,7 @@ func judge(_ context.Context, run *pipeline.Run, s *State) error {
 	}
 	var bad []string
 	for _, a := range r.Availability {
-		run.Fact(a.Phase, a)
+		run.Fact(a.Phase, a.Figures())
 		a.measure(run)
 		if a.Failed > 0 {
 			bad = append(bad, a.Phase+": "+a.String())

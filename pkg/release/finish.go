@@ -59,20 +59,27 @@ func execute(ctx context.Context, run *pipeline.Run, s *State) error {
 	if err := s.unlock(ctx, run); err != nil {
 		return err
 	}
-	s.startProbe(ctx, run)
+	s.phase(ctx, run, "production")
 	return s.told(run).Execute(ctx, s.Proposal)
 }
 
-// startProbe asks for the page all the time. Stopping it later is safe twice.
-func (s *State) startProbe(ctx context.Context, run *pipeline.Run) {
-	if s.probe != nil || s.Live == nil {
-		return
+// phase begins a phase of the measurement of production; the first call starts it,
+// with "before". From then on every request is counted. Without a production there
+// is nobody to ask.
+func (s *State) phase(ctx context.Context, run *pipeline.Run, name string) {
+	if s.probe == nil {
+		if s.Live == nil {
+			return
+		}
+		s.probe = s.Checks.Probe(context.WithoutCancel(ctx), s.Live, s.keys()...)
+		run.Defer("the prober", func(context.Context) error { s.stopProbe(); return nil })
 	}
-	s.probe = s.Checks.Probe(context.WithoutCancel(ctx), s.Live, s.keys()...)
-	s.probe.Phase("production")
-	run.Defer("the prober", func(context.Context) error { s.stopProbe(); return nil })
+	if name != "before" {
+		s.probe.Phase(name)
+	}
 }
 
+// stopProbe ends the measurement. It may be called twice.
 func (s *State) stopProbe() {
 	if s.probe != nil {
 		s.Available = s.probe.Stop()
@@ -152,6 +159,9 @@ func (s *State) rolledBack(out *stack.Outcome) error {
 
 // check proves that production is what was meant, and as well as before.
 func check(ctx context.Context, run *pipeline.Run, s *State) error {
+	if s.probe != nil {
+		s.probe.Phase("after")
+	}
 	bad, err := s.inspect(ctx, run)
 	s.stopProbe()
 	if err != nil {
@@ -309,7 +319,7 @@ func (s *State) conclude(ctx context.Context, result string, out *stack.Outcome,
 		o.Details["took"] = fmt.Sprintf("%.1fs", out.Took().Seconds())
 	}
 	for _, a := range s.Available {
-		o.Details["availability "+a.Phase] = a.String()
+		o.Details["availability "+a.Phase] = a.Figures()
 	}
 	// The outcome is written even when somebody presses Ctrl-C now.
 	r, err := s.Trail.Outcome(context.WithoutCancel(ctx), s.Release, o)
@@ -373,7 +383,7 @@ func resume(ctx context.Context, run *pipeline.Run, s *State) error {
 	s.Live = nil
 	if now, err := st.Read(ctx); err == nil && r.Operation != "create" && r.Operation != trail.Recovery {
 		s.Live = now
-		s.startProbe(ctx, run)
+		s.phase(ctx, run, "production")
 		s.Live = nil // mid-way its capacity tells nothing
 	}
 	if err := follow(ctx, run, s); err != nil {

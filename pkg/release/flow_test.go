@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,9 +41,23 @@ func TestFromNothingToAChangedPage(t *testing.T) {
 	assert.Equal(t, key2, w.get(t, "/version"))
 	assert.Equal(t, second, s.Live.Image())
 	assert.Equal(t, []string{"web-production"}, w.stacks())
+	var measured []string
 	for _, a := range s.Available {
 		assert.Zero(t, a.Failed, "%s: %s", a.Phase, a)
+		measured = append(measured, a.Phase)
+		if a.Requests > 0 {
+			assert.Positive(t, a.P50)
+			assert.LessOrEqual(t, a.P50, a.P99)
+		}
 	}
+	assert.Equal(t, []string{"before", "production", "after"}, measured)
+	_, rows = s.Summary(time.Second)
+	i := slices.IndexFunc(rows, func(r report.Row) bool { return r.Name == "took" })
+	require.GreaterOrEqual(t, i, 0)
+	var times float64
+	_, err = fmt.Sscanf(rows[i].Value[strings.LastIndex(rows[i].Value, "x "):], "x %f", &times)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, times, 1.10, "wall time is that of the longest chain: %s", rows[i].Value)
 	let := slices.ContainsFunc(w.recorded("CompleteLifecycleAction"), func(f url.Values) bool {
 		return strings.HasPrefix(f.Get("AutoScalingGroupName"), "web-production-")
 	})

@@ -2,10 +2,12 @@ package release_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
 	"github.com/build-deploy-chain/chain/pkg/pipeline"
+	"github.com/build-deploy-chain/chain/pkg/rehearsal"
 	"github.com/build-deploy-chain/chain/pkg/release"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/sweep"
@@ -358,8 +361,56 @@ func TestStatusHistoryDiffAndSweep(t *testing.T) {
 	c = w.chain(t)
 	lines, err = c.Diff(t.Context())
 	require.NoError(t, err)
-	require.NotEmpty(t, lines)
-	assert.Contains(t, lines[0], ami)
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{
+		"plan: ", "image: ", " -> " + ami, "image package upgraded: apache2 Hello World -> Hello World, again",
+		"template Parameters.ImageId.Default: ", "not rehearsed yet", "to undo it later: ./station.sh rollback",
+	} {
+		assert.Contains(t, text, want)
+	}
+	assert.NotContains(t, text, "drift")
+
+	// Somebody turns a knob by hand.
+	s, err := c.Stack().Read(t.Context())
+	require.NoError(t, err)
+	cfg, err := c.Target.AWS(t.Context())
+	require.NoError(t, err)
+	grace := func(seconds int32) {
+		_, err := autoscaling.NewFromConfig(cfg).UpdateAutoScalingGroup(t.Context(), &autoscaling.UpdateAutoScalingGroupInput{
+			AutoScalingGroupName: &s.Group.Name, HealthCheckGracePeriod: &seconds,
+		})
+		require.NoError(t, err)
+	}
+	grace(999)
+	w.forget()
+	lines, err = c.Diff(t.Context())
+	require.NoError(t, err)
+	drift := "Group (AWS::AutoScaling::AutoScalingGroup) /HealthCheckGracePeriod: 300 in the template, 999 in the account"
+	assert.Contains(t, lines, "drift: "+drift)
+	assert.Equal(t, []string{"DetectStackDrift"}, slices.Compact(w.writes()), "it only looks")
+	_, err = w.release(t)
+	require.ErrorContains(t, err, drift)
+	assert.Equal(t, report.Policy, report.Code(err), "%v", err)
+	assert.Equal(t, []string{"web-production"}, w.stacks(), "the test stack that came up meanwhile is gone")
+	st := w.chain(t).Start()
+	require.Equal(t, report.Usage, report.Code(st.DriftPolicy("revert")))
+	require.NoError(t, st.DriftPolicy("accept"))
+	st.TestOnly = true
+	require.NoError(t, st.Do(t.Context(), pipeline.Env{}))
+	var r rehearsal.Record
+	require.NoError(t, json.Unmarshal(w.evidence(t).Record, &r))
+	assert.Equal(t, []string{drift}, r.Living.Drift.Lines(), "the evidence says what production was like")
+	assert.Len(t, r.Living.Machines, 2)
+	assert.Equal(t, 2, r.Living.Capacity.Desired)
+	c = w.chain(t)
+	lines, err = c.Diff(t.Context())
+	require.NoError(t, err)
+	text = strings.Join(lines, "\n")
+	assert.Contains(t, text, "rehearsed Modify   Group  AWS::AutoScaling::AutoScalingGroup  LaunchTemplate  replaced perhaps")
+	assert.Contains(t, text, "expected time of the update: ")
+	assert.Contains(t, text, "expected time of a way back: ")
+	grace(300)
+	w.page(t, "Hello World, once more")
 
 	// A test run that dies leaves its stack, and a bake that dies an image.
 	ctx, cancel := context.WithCancel(t.Context())

@@ -692,6 +692,11 @@ func evidence(ctx context.Context, run *pipeline.Run, s *State) error {
 			return err
 		}
 	}
+	if s.Nothing == "" && s.Rehearsal.Skip == "" {
+		if err := s.found(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.Nothing != "":
 		run.Note("nothing to do: %s", s.Nothing)

@@ -217,12 +217,19 @@ func (c *Chain) Start() *State {
 	return s
 }
 
-// Do runs a state's steps.
+// Do runs a state's steps, once.
 func (s *State) Do(ctx context.Context, env pipeline.Env) error {
 	s.Rehearsal.Allow = s.Allow
 	if s.Interrupted == nil {
 		s.Interrupted = func() bool { return ctx.Err() != nil }
 		s.Rehearsal.Interrupted = s.Interrupted
+	}
+	tell := env.Tell
+	env.Tell = func(e pipeline.Event) {
+		s.path.Hear(e)
+		if tell != nil {
+			tell(e)
+		}
 	}
 	return pipeline.Do(ctx, env, s, Steps()...)
 }
@@ -304,7 +311,7 @@ func (p *probe) Stop() []rehearsal.Availability {
 	r := p.p.Stop()
 	var out []rehearsal.Availability
 	for _, f := range r.Phases {
-		a := rehearsal.Availability{Phase: f.Name, Requests: f.Requests, Failed: f.Failed, Gap: f.Gap, P95: f.P95}
+		a := rehearsal.Availability{Phase: f.Name, Requests: f.Requests, Failed: f.Failed, Gap: f.Gap, P50: f.P50, P95: f.P95, P99: f.P99}
 		for _, x := range r.Failures {
 			if x.Phase == f.Name {
 				a.Reason = x.Text

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -364,13 +363,16 @@ func (s *State) Plan() []string {
 	out := []string{
 		fmt.Sprintf("release %d of %s in account %s, %s: %s -> %s, plan %s", s.Number, s.Environment.Stack(), s.Target.Account, s.Target.Region, from, d.Image, s.PlanID()),
 	}
-	const most = 20
-	for i, l := range s.Contents {
-		if i == most {
-			out = append(out, fmt.Sprintf("and %d more: ./station.sh image:diff", len(s.Contents)-most))
-			break
-		}
+	for _, l := range few(s.Contents, "./station.sh image:diff") {
 		out = append(out, "image "+l)
+	}
+	if s.Live != nil {
+		out = append(out, few(s.changes(), "./station.sh diff")...)
+		if s.Drift != nil {
+			for _, l := range few(s.Drift.Lines(), "./station.sh diff") {
+				out = append(out, "drift: "+l)
+			}
+		}
 	}
 	if s.Capacity != nil {
 		out = append(out, "first the capacity parameters: "+strings.Join(s.Capacity.Shape.Lines(), "; "))
@@ -382,29 +384,12 @@ func (s *State) Plan() []string {
 		}
 		out = append(out, lines...)
 	}
-	if r, err := s.record(); err == nil {
-		var took []string
-		for _, k := range slices.Sorted(maps.Keys(r.Seconds)) {
-			took = append(took, fmt.Sprintf("%s %.0fs", k, r.Seconds[k]))
-		}
-		out = append(out, "rehearsed: "+strings.Join(took, ", "))
-		if w, ok := r.Slowest(); ok {
-			out = append(out, "expected time of a way back: "+w.String())
-		}
-	} else if s.Unrehearsed != "" {
-		out = append(out, "not rehearsed: "+s.Unrehearsed)
-	}
-	if s.Rehearsal.Minutes > 0 && s.Live != nil {
-		out = append(out, fmt.Sprintf("watched for %d minutes after it; taking it back then costs one more roll", s.Rehearsal.Minutes))
-	}
-	if s.Recover {
-		return append(out, "it only creates: nothing that is there is changed or deleted")
-	}
-	return append(out, "to undo it later: ./station.sh rollback")
+	return append(out, s.prospects()...)
 }
 
 // intent claims the number and writes down what is about to be done.
 func intent(ctx context.Context, run *pipeline.Run, s *State) error {
+	s.phase(ctx, run, "before") // what comes is measured from well before it
 	r := s.Release
 	if r.Number == 0 {
 		r = trail.Release{
@@ -421,6 +406,9 @@ func intent(ctx context.Context, run *pipeline.Run, s *State) error {
 		}
 		if s.Unrehearsed != "" {
 			r.Details["unrehearsed"] = s.Unrehearsed
+		}
+		if s.Drift != nil && len(s.Drift.Resources) > 0 {
+			r.Details["drift"] = strings.Join(s.Drift.Lines(), "; ")
 		}
 		if len(s.Allow) > 0 {
 			r.Details["allowed"] = strings.Join(s.Allow, ", ")

@@ -72,6 +72,8 @@ type State struct {
 	// Fix is a release that mends production: alarms that fire do not refuse it,
 	// and none takes it back.
 	Fix bool
+	// AcceptDrift goes on though production is not as its template says.
+	AcceptDrift bool
 	// Recover is a release that brings production up where it was lost: it only
 	// creates, and nothing of it is rehearsed.
 	Recover bool
@@ -84,6 +86,7 @@ type State struct {
 
 	Live     *stack.State // production as it is; nil: there is none
 	Status   string       // of its stack
+	Drift    *stack.Drift // of production; nil: nobody looked
 	Open     *trail.Release
 	Key      string // of HEAD's recipe
 	Image    string // its image, "" until it is baked
@@ -113,6 +116,7 @@ type State struct {
 	shown time.Time // when the lock last told our step
 	seen  seen
 	probe rehearsal.Probe
+	path  pipeline.Path
 	mu    sync.Mutex
 }
 
@@ -134,6 +138,7 @@ func Steps() []pipeline.Step[State] {
 			pipeline.Together("bake the image while a test stack comes up",
 				bake(),
 				rehearse(rehearsal.Up()),
+				[]pipeline.Step[State]{step{"look for drift of production", liveOnly, drift}},
 			),
 			step{"write the image into the template", isBack, writeImage},
 			step{"look for evidence", somethingToDo, evidence},

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
 	"github.com/build-deploy-chain/chain/pkg/image"
 	"github.com/build-deploy-chain/chain/pkg/monitor"
+	"github.com/build-deploy-chain/chain/pkg/pipeline"
 	"github.com/build-deploy-chain/chain/pkg/report"
 	"github.com/build-deploy-chain/chain/pkg/stack"
 	"github.com/build-deploy-chain/chain/pkg/template"
@@ -56,7 +56,11 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 		row("evidence", "%s", short(s.Evidence.Commit))
 		row("plan", "%s", s.PlanID())
 	}
-	row("took", "%s", s.phases(took))
+	spent := s.phases(took)
+	if chain, sum, wall := s.path.Critical(); sum > 0 && s.Nothing == "" {
+		spent += fmt.Sprintf("; critical path: %s; wall time is x %.2f of it", steepest(chain, sum), wall.Seconds()/sum.Seconds())
+	}
+	row("took", "%s", spent)
 	for _, a := range s.served() {
 		row("served", "%s", a)
 	}
@@ -74,6 +78,24 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 		row("undo", "./station.sh rollback")
 	}
 	return outcome, rows
+}
+
+// steepest are those steps of a chain that took a twentieth of it or more, five at
+// most, in their order.
+func steepest(chain []pipeline.Span, sum time.Duration) string {
+	longest := slices.Clone(chain)
+	slices.SortStableFunc(longest, func(a, b pipeline.Span) int { return cmp.Compare(b.Took(), a.Took()) })
+	least := sum / 20
+	if len(longest) > 5 {
+		least = max(least, longest[4].Took())
+	}
+	var parts []string
+	for _, s := range chain {
+		if s.Took() >= least && len(parts) < 5 {
+			parts = append(parts, s.Step+" "+report.Short(s.Took()))
+		}
+	}
+	return strings.Join(parts, " > ")
 }
 
 // phases are the times of the large parts.
@@ -99,12 +121,12 @@ func (s *State) served() []string {
 	var out []string
 	for _, a := range s.Rehearsal.Record.Availability {
 		if a.Phase == "update" || a.Phase == "rollback" {
-			out = append(out, fmt.Sprintf("rehearsed %s: %s", a.Phase, a))
+			out = append(out, fmt.Sprintf("rehearsed %s: %s", a.Phase, a.Figures()))
 		}
 	}
 	for _, a := range s.Available {
 		if a.Phase == "production" {
-			out = append(out, "production: "+a.String())
+			out = append(out, "production: "+a.Figures())
 		}
 	}
 	return out
@@ -248,80 +270,6 @@ func (c *Chain) History(ctx context.Context, limit int) ([]string, error) {
 			r.Number, r.Intended.UTC().Format("2006-01-02 15:04"), r.Operation, result, r.Candidate.Image, short(r.Commit), r.By))
 	}
 	return out, nil
-}
-
-// Diff is what a release of HEAD would change of what runs: lines for people,
-// none if there is nothing.
-func (c *Chain) Diff(ctx context.Context) ([]string, error) {
-	s := c.Start()
-	if err := s.see(ctx); err != nil {
-		return nil, explain(ctx, "compare", s, err)
-	}
-	var out []string
-	if s.Image == "" {
-		out = append(out, "image: none of key "+s.Key+" yet, it would be baked")
-		s.Image = template.NotBaked
-		if s.Live != nil {
-			s.Image = s.Live.Image()
-		}
-		if err := s.candidate(ctx); err != nil {
-			return nil, err
-		}
-	} else if s.Nothing == "" {
-		out = append(out, fmt.Sprintf("plan: %s, %s in account %s, %s", s.PlanID(), c.Environment.Stack(), c.Target.Account, c.Target.Region))
-	}
-	if s.Live == nil {
-		return append(out, fmt.Sprintf("stack: %s would be created", c.Environment.Stack())), nil
-	}
-	d := s.Rehearsal.Candidate
-	if d.Image != s.Live.Image() {
-		out = append(out, fmt.Sprintf("image: %s -> %s", s.Live.Image(), d.Image))
-	}
-	for k, v := range d.Parameters {
-		if was := s.Live.Parameters[k]; was != v {
-			out = append(out, fmt.Sprintf("parameter %s: %q -> %q", k, was, v))
-		}
-	}
-	for k, v := range d.Tags {
-		if was := s.Live.Tags[k]; was != v {
-			out = append(out, fmt.Sprintf("tag %s: %q -> %q", k, was, v))
-		}
-	}
-	sort.Strings(out)
-	return append(out, lines(s.Live.Body, d.Body)...), nil
-}
-
-// lines are the lines that two texts do not share, as diff shows them.
-func lines(a, b string) []string {
-	x, y := strings.Split(strings.TrimRight(a, "\n"), "\n"), strings.Split(strings.TrimRight(b, "\n"), "\n")
-	// The longest common subsequence; templates are below 51,200 bytes.
-	long := make([][]int, len(x)+1)
-	for i := range long {
-		long[i] = make([]int, len(y)+1)
-	}
-	for i := len(x) - 1; i >= 0; i-- {
-		for j := len(y) - 1; j >= 0; j-- {
-			if x[i] == y[j] {
-				long[i][j] = long[i+1][j+1] + 1
-			} else {
-				long[i][j] = max(long[i+1][j], long[i][j+1])
-			}
-		}
-	}
-	var out []string
-	for i, j := 0, 0; i < len(x) || j < len(y); {
-		switch {
-		case i < len(x) && j < len(y) && x[i] == y[j]:
-			i, j = i+1, j+1
-		case j == len(y) || i < len(x) && long[i+1][j] >= long[i][j+1]:
-			out = append(out, fmt.Sprintf("- %4d %s", i+1, x[i]))
-			i++
-		default:
-			out = append(out, fmt.Sprintf("+ %4d %s", j+1, y[j]))
-			j++
-		}
-	}
-	return out
 }
 
 // Images are production's image and the one of HEAD; "" is one that is not there.

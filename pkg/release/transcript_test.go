@@ -203,7 +203,7 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`(?m)^\d\d:\d\d `), ""},
 	{regexp.MustCompile(`(text=')\d\d:\d\d `), "$1"},
-	{regexp.MustCompile(`(chain\.(seconds|requests|p95-seconds|gap-seconds)\.[^ ]* value|duration)='[0-9.]+'`), "$1='…'"},
+	{regexp.MustCompile(`(chain\.(seconds|requests|p50-seconds|p95-seconds|p99-seconds|gap-seconds)\.[^ ]* value|duration)='[0-9.]+'`), "$1='…'"},
 	{regexp.MustCompile(`\b\d+/\d+ `), ""},
 	{regexp.MustCompile(`step \d+/\d+,`), "step"},
 	{regexp.MustCompile(`\b(i|ami)-[0-9a-f]{8,}\b`), "$1-…"},
@@ -212,6 +212,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b[0-9a-fA-F]{12,}\b`), "…"},
 	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms)\b`), "…"},
 	{regexp.MustCompile(`(expected time of a way back: ).*`), "$1…"},
+	{regexp.MustCompile(`(?m)^((?:.*text=')?  took +).*?('\]|$)`), "$1…$2"},
 	{regexp.MustCompile(`(log: console and target of )(?:i-…(?:, )?)+`), "$1…"},
 	{regexp.MustCompile(`(?m)^(?:    \| |##teamcity\[message text='    \|\| )i-…: .*\n`), ""},
 	{regexp.MustCompile(`(?m)^  i-\S+: how its target fared .*\n`), ""}, // of one machine or two, sooner or later

@@ -19,8 +19,8 @@ type Prober struct {
 	Clock     clock.Clock // nil: the system's
 	Domain    string
 	Addresses []string      // asked in turn beside Domain, so that no address hides behind another
-	Rate      int           // requests on new connections each second; 0 is 20
-	Kept      int           // connections that are kept, each asked twice a second; 0 is 2, -1 none
+	Rate      int           // requests on new connections each second; 0 is 50
+	Kept      int           // connections that are kept, each asked twice a second; 0 is 5, -1 none
 	Timeout   time.Duration // of one request; 0 is 10 s
 	Text      string        // what the page holds; "" is "Hello World"
 }
@@ -91,10 +91,10 @@ func (p Prober) Start(ctx context.Context, name string, keys ...string) *Probe {
 		p.Clock = clock.System{}
 	}
 	if p.Rate <= 0 {
-		p.Rate = 20
+		p.Rate = 50
 	}
 	if p.Kept == 0 {
-		p.Kept = 2
+		p.Kept = 5
 	}
 	if p.Timeout <= 0 {
 		p.Timeout = 10 * time.Second
