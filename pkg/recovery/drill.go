@@ -285,7 +285,9 @@ func (d *Drill) inventory(ctx context.Context) (inventory, error) {
 		return out, err
 	}
 	for _, i := range all {
-		out.images = append(out.images, "image "+i.ID)
+		if i.Tags[image.TagCopy] == "" { // dr:backup may make copies meanwhile, a drill makes none
+			out.images = append(out.images, "image "+i.ID)
+		}
 	}
 	snapshots, err := c.Compute.Snapshots(ctx, compute.Tags{image.TagRun: c.Run})
 	if err != nil {
@@ -300,7 +302,9 @@ func (d *Drill) inventory(ctx context.Context) (inventory, error) {
 			return out, err
 		}
 		for _, s := range all {
-			out.snapshots = append(out.snapshots, "database snapshot "+s.ID)
+			if s.Tags[TagBackup] == "" { // likewise
+				out.snapshots = append(out.snapshots, "database snapshot "+s.ID)
+			}
 		}
 	}
 	addresses, err := c.Compute.Addresses(ctx)
