@@ -346,8 +346,11 @@ func (Dr) Runbook(ctx context.Context) error {
 	})
 }
 
+// toolsLacking are those of a bake: nobody needs a browser or Vagrant to recover.
 func toolsLacking(ctx context.Context) ([]string, error) {
-	found, err := station.Check(ctx, stationOptions())
+	o := stationOptions()
+	o.Sets = []string{"base", "bake"}
+	found, err := station.Check(ctx, o)
 	var missing []string
 	for _, f := range found {
 		if !f.OK() {

@@ -19,6 +19,8 @@ import (
 
 // Options say which machine is looked at.
 type Options struct {
+	// Sets of tools that are looked at: "bake", say. Empty: all.
+	Sets     []string
 	Run      command.Runner // runs the version commands, by bash
 	Top      string         // the clone: its station/ holds the table
 	Cache    string         // where station.sh builds tools: ~/.cache/chain
@@ -74,6 +76,9 @@ func Check(ctx context.Context, o Options) ([]Finding, error) {
 	rows, err := Read(table, o.Packager)
 	if err != nil {
 		return nil, err
+	}
+	if len(o.Sets) > 0 {
+		rows = slices.DeleteFunc(rows, func(r Row) bool { return !slices.Contains(o.Sets, r.Set) })
 	}
 	if _, err := o.bash(ctx, nil, "conditions", "laptop"); err != nil {
 		rows = slices.DeleteFunc(rows, func(r Row) bool { return r.Set == "laptop" })

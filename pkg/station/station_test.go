@@ -186,3 +186,19 @@ func TestAnEndInTheMiddleIsNoFinding(t *testing.T) {
 	_, err := station.Check(ctx, station.Options{Run: command.Exec{}, Top: m.top, Cache: m.cache, Path: m.bin, Packager: station.Apt})
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// Who recovers at night needs the tools of a bake, and no browser.
+func TestOnlyTheToolsThatAreWantedAreLookedAt(t *testing.T) {
+	m := newMachine(t)
+	o := station.Options{Run: command.Exec{}, Top: m.top, Cache: m.cache, Path: m.bin, Packager: station.Apt}
+	all, err := station.Check(t.Context(), o)
+	require.NoError(t, err)
+	o.Sets = []string{all[0].Set}
+	some, err := station.Check(t.Context(), o)
+	require.NoError(t, err)
+	require.NotEmpty(t, some)
+	assert.Less(t, len(some), len(all))
+	for _, f := range some {
+		assert.Equal(t, all[0].Set, f.Set)
+	}
+}
