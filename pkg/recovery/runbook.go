@@ -13,6 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/build-deploy-chain/chain/pkg/config"
+	"github.com/build-deploy-chain/chain/pkg/vault"
 )
 
 // Runbook is what somebody reads at three in the morning: one page, with the
@@ -43,6 +44,14 @@ func RunbookFor(e *config.Environment) Runbook {
 	if there == "" {
 		there = "REGION"
 	}
+	account := e.Account
+	if account == "" {
+		account = "ACCOUNT"
+	}
+	bucket := vault.Name(e.Stack(), account, there)
+	if there == "REGION" || account == "ACCOUNT" {
+		bucket = e.Stack() + "-backups-" + account + "-" + there
+	}
 	r := Runbook{Title: fmt.Sprintf("%s is down: %s", e.Stack(), e.Domain), Contacts: e.Recovery.Contacts}
 	add := func(title string, text []string, lines ...Line) {
 		r.Sections = append(r.Sections, Section{title, text, lines})
@@ -52,6 +61,7 @@ func RunbookFor(e *config.Environment) Runbook {
 		"Whoever looks tells the others now, before anything is known.",
 	},
 		Line{"git clone URL && cd DIRECTORY && ./station.sh setup", "a laptop that has nothing yet; -yes asks nothing"},
+		Line{"aws s3 cp --region " + there + " s3://" + bucket + "/" + bundlePrefix + "MONTH/NEWEST.bundle . && git clone NEWEST.bundle", "if Git's server is lost as well: releases, templates and evidence; aws s3 ls --recursive names the newest"},
 		Line{"aws sts get-caller-identity", "who AWS thinks you are; aws sso login --profile NAME"},
 		Line{"./station.sh status", "the stack, its machines, alarms that fire, releases under way"},
 		Line{"curl -sS -m 5 http://" + e.Domain + "/version", "what users get"},
