@@ -69,6 +69,7 @@ func Bootstrap() []pipeline.Step[Setup] {
 	return []pipeline.Step[Setup]{
 		step("make an administrator with a token", "there is no project yet", administrator),
 		step("check the server's version", "there is no project yet", version),
+		step("tell the server its address", "there is no project yet", address),
 		step("make the project", "there is no project yet", makeProject),
 		step("make the SSH key", "the project has no settings yet", makeKey),
 		step("make the root of the settings", "the project has no settings yet", makeRoot),
@@ -186,6 +187,22 @@ func version(ctx context.Context, run *pipeline.Run, s *Setup) error {
 	s.Version = v
 	run.Fact("version", v)
 	return err
+}
+
+// address has the server name itself in links and to agents as it is reached from
+// here: behind nginx it cannot know.
+func address(ctx context.Context, run *pipeline.Run, s *Setup) error {
+	var now struct {
+		URL string `json:"webUrl"`
+	}
+	if err := s.Client.get(ctx, "/server", url.Values{"fields": {"webUrl"}}, &now); err != nil {
+		return err
+	}
+	if strings.TrimSuffix(now.URL, "/") == s.Client.o.URL {
+		run.Note("it is %s", s.Client.o.URL)
+		return nil
+	}
+	return s.Client.do(ctx, "PUT", "/server/rootUrl", nil, s.Client.o.URL, new(string))
 }
 
 // once makes what is not there.

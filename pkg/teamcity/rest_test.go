@@ -85,6 +85,7 @@ func TestBootstrapFromNothingAndAgain(t *testing.T) {
 	require.NoError(t, err)
 	whole(t, s)
 	assert.Equal(t, "2026.1.4", setup.Version)
+	assert.Equal(t, s.URL, s.RootURL)
 	assert.Equal(t, "ssh-ed25519 AAAA", setup.PublicKey)
 	info, err := os.Stat(file)
 	require.NoError(t, err)

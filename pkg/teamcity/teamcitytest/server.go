@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type Server struct {
 
 	// What a test may set before, and look at after it; not while calls are made.
 	Version  string
+	RootURL  string      // what the server takes for its own address
 	Builds   []BuildType // what Git's settings make, once they are loaded
 	KeyIn    bool        // the Git server lets the key in
 	Outcome  string      // status of builds that end
@@ -63,7 +65,7 @@ type Agent struct {
 func NewServer(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{
-		SuperUser: "4711", Version: "2026.1.4", KeyIn: true, Outcome: "SUCCESS", t: t,
+		SuperUser: "4711", Version: "2026.1.4", RootURL: "http://localhost:8111", KeyIn: true, Outcome: "SUCCESS", t: t,
 		Users: map[string]string{}, Tokens: map[string]string{}, Keys: map[string]string{}, Context: map[string]string{},
 		Config: map[string]any{"synchronizationMode": "disabled"},
 	}
@@ -251,7 +253,17 @@ func (s *Server) routes() {
 	s.handlers = map[string]func(*call){
 		"GET /server": func(c *call) {
 			c.query("fields")
-			c.out = map[string]string{"version": c.Version + " (build 220000)"}
+			c.out = map[string]string{"version": c.Version + " (build 220000)", "webUrl": c.RootURL}
+		},
+		"PUT /server/rootUrl": func(c *call) {
+			c.query()
+			u, err := url.Parse(c.text())
+			if err != nil || u.Host == "" {
+				c.fail(http.StatusBadRequest, "Not an address")
+				return
+			}
+			c.RootURL = c.text()
+			c.out = c.RootURL
 		},
 		"GET /users/username:*": func(c *call) {
 			c.query("fields")
