@@ -13,15 +13,16 @@ import (
 //
 //	file PATH      a new file, directory or link, or one with another content
 //	unit NAME      an enabled unit
-//	port tcp/N     a listening port
+//	port tcp/N     a listening port; "port tcp/N local" on the machine's loopback alone
 //	user NAME      an account
 //	setuid PATH    a program that runs as somebody else, or has capabilities
+//	secret PATH    a key or credentials that the machine makes when it boots; on the image it is a leak
 type Allowed struct {
 	rules    map[string][]*regexp.Regexp
 	packages map[string]bool
 }
 
-var allowedKinds = []string{"file", "unit", "port", "user", "setuid"}
+var allowedKinds = []string{"file", "unit", "port", "user", "setuid", "secret"}
 
 // add reads a list; name is where it is from.
 func (a *Allowed) add(name, text string) error {

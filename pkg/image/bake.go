@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -205,6 +206,9 @@ func takeLock(ctx context.Context, run *pipeline.Run, o Options, s *State) error
 	if err := expected(o, s.Result.Recipe); err != nil {
 		return err
 	}
+	if err := lookedUp(ctx, o, s.Result.Recipe); err != nil {
+		return err
+	}
 	s.dir = filepath.Join(o.Target.State, "bake", s.Result.Recipe.Key[:12], o.Run)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory of the logs: %w", err)
@@ -224,6 +228,31 @@ func expected(o Options, r Recipe) error {
 		return nil
 	}
 	return noExamples(dir)
+}
+
+// zeros is a SHA-256 in hiera that stands for "nobody has looked it up yet".
+var zeros = regexp.MustCompile(`(?m)^([a-z][a-z0-9_:]*): *['"]?0{64}['"]?[ \t]*(#.*)?$`)
+
+// lookedUp refuses a role that installs what has a known sum, and whose sum is not
+// known yet, before a machine is started for it.
+func lookedUp(ctx context.Context, o Options, r Recipe) error {
+	file := "puppet/data/roles/" + o.Puppet + ".yaml"
+	text, ok, err := o.Clone.Read(ctx, r.Commit, file)
+	if err != nil || !ok {
+		return err
+	}
+	m := zeros.FindSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	key := string(m[1])
+	return &report.Failure{
+		Code: report.Usage, ID: "E-BAKE-17", What: key + " is not known yet: zeros stand for a sum that somebody has to look up", Where: file, State: "nothing was made",
+		Next: []string{
+			"fetch what " + strings.TrimSuffix(key, "checksum") + "source names, compare it with what its vendor publishes, and take its sum: sha256sum FILE",
+			"write the sum to " + file + " and commit; then the same command again",
+		},
+	}
 }
 
 func noExamples(dir string) error {
@@ -353,6 +382,8 @@ func writeDown(ctx context.Context, run *pipeline.Run, o Options, s *State) erro
 	}
 	if w.New {
 		run.Fact("commit", w.Commit)
+	} else if len(o.Places) == 0 {
+		run.Note("no template names images of role %s", o.Role)
 	} else {
 		run.Note("%s is in the templates already", s.Result.Image)
 	}

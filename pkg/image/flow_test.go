@@ -190,6 +190,24 @@ func TestAMachineThatLetsNobodyIn(t *testing.T) {
 	assert.Equal(t, template.NotBaked, b.inTemplate())
 }
 
+// A sum of zeros is one that somebody has to look up first: no machine is started for it.
+func TestASumThatNobodyLookedUp(t *testing.T) {
+	b := newBench(t)
+	zeros := strings.Repeat("0", 64)
+	put(t, b.dir, "puppet/data/roles/web.yaml", "---\nci::source: https://example.com/ci.tar.gz\nci::checksum: '"+zeros+"' # soon\n")
+	commit(t, b.dir, "a sum to look up")
+	_, err := b.bake(b.options())
+	f := failure(t, err)
+	assert.Equal(t, "E-BAKE-17", f.ID)
+	assert.ErrorContains(t, err, "ci::checksum is not known yet")
+	assert.Contains(t, f.Next[0], "ci::source")
+	b.onlyLeft()
+	put(t, b.dir, "puppet/data/roles/web.yaml", "---\nci::checksum: '"+strings.Repeat("a", 64)+"'\n")
+	commit(t, b.dir, "it is known")
+	_, err = b.bake(b.options())
+	require.NoError(t, err)
+}
+
 func TestARecipeThatExpectsNothing(t *testing.T) {
 	b := newBench(t)
 	git(t, b.dir, "mv", "serverspec/spec/web/page_spec.rb", "serverspec/spec/web/page.rb")

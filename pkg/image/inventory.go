@@ -95,6 +95,7 @@ type survey struct {
 	audit    string   // what dpkg complains of
 	keys     []string // "path key" of every key that may log in
 	secrets  []string // files that hold one
+	fresh    []string // those of them that were written since the launch
 	identity string   // the machine-id when it is older than the boot
 	clouds   []string // directories of instances that cloud-init knows
 }
@@ -134,7 +135,8 @@ section audit; dpkg --audit; apt-get check -qq 2>&1
 section keys; for f in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* /etc/ssh/authorized_keys* /etc/ssh/authorized_keys.d/*; do [ ! -f "$f" ] || grep -v '^[[:space:]]*\(#\|$\)' "$f" | sed "s#^#$f #"; done
 section identity; find /etc/machine-id /var/lib/dbus/machine-id ! -newermt "@$since" -size +0 2>/dev/null
 section clouds; ls -d /var/lib/cloud/instances/*/ 2>/dev/null
-section secrets; grep -rIlE -e '-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----' -e '(^|[^A-Z0-9])(AKIA|ASIA)[A-Z0-9]{16}([^A-Z0-9]|$)' -e '(aws_secret_access_key|aws_session_token|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN)[[:space:]]*[=:]' /etc /root /home /opt /srv /usr/local /var /tmp 2>/dev/null
+section secrets; grep -rIlE -e '-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----' -e '(^|[^A-Z0-9])(AKIA|ASIA)[A-Z0-9]{16}([^A-Z0-9]|$)' -e '(aws_secret_access_key|aws_session_token|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN)[[:space:]]*[=:]' /etc /root /home /opt /srv /usr/local /var /tmp 2>/dev/null | tee "$t/secrets"
+section fresh; while read -r f; do find "$f" -newerct "@$since"; done <"$t/secrets"
 section end
 `
 
@@ -172,7 +174,7 @@ func readSurvey(in map[string]string) (*survey, error) {
 		}
 		return out
 	}
-	s := &survey{owned: map[string]bool{}, zone: "", failed: lines("failed"), audit: strings.TrimSpace(in["audit"]), keys: lines("keys"), secrets: lines("secrets"), clouds: lines("clouds")}
+	s := &survey{owned: map[string]bool{}, zone: "", failed: lines("failed"), audit: strings.TrimSpace(in["audit"]), keys: lines("keys"), secrets: lines("secrets"), fresh: lines("fresh"), clouds: lines("clouds")}
 	s.Schema = 1
 	s.Capabilities = unique(lines("capabilities"))
 	asked := slices.Index(s.Capabilities, "asked")

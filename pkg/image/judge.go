@@ -159,7 +159,8 @@ func classOf(path, otherwise string) string {
 // names compares lists of names.
 func (j *verdict) names(kind, class string, is, was []string, what string) {
 	for _, n := range is {
-		if !slices.Contains(was, n) && !j.a.has(kind, strings.TrimSuffix(n, " local")) {
+		// "tcp/80" allows it on loopback, too; "tcp/80 local" there alone.
+		if !slices.Contains(was, n) && !j.a.has(kind, n) && !j.a.has(kind, strings.TrimSuffix(n, " local")) {
 			j.leak(class, "%s %s and is neither so in the base image nor declared", n, what)
 		}
 	}
@@ -189,9 +190,14 @@ func (j *verdict) machine(login string, now time.Time) {
 	}
 	for _, f := range j.is.secrets {
 		// A machine makes its host keys at its first boot; older ones are told by their files.
-		if !strings.HasPrefix(f, "/etc/ssh/ssh_host_") && !slices.Contains(j.base.secrets, f) {
-			j.leak(LeakSecrets, "%s holds a private key or AWS credentials", f)
+		if strings.HasPrefix(f, "/etc/ssh/ssh_host_") || slices.Contains(j.base.secrets, f) {
+			continue
 		}
+		// Another key may be made at the boot, too, where the role says so.
+		if slices.Contains(j.is.fresh, f) && j.a.has("secret", f) {
+			continue
+		}
+		j.leak(LeakSecrets, "%s holds a private key or AWS credentials", f)
 	}
 	if j.is.identity != "" {
 		j.leak(LeakIdentity, "%s is older than this machine", j.is.identity)

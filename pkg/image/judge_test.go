@@ -20,7 +20,7 @@ import (
 func TestEachDifferenceIsExplainedOrALeak(t *testing.T) {
 	b := newBench(t)
 	put(t, b.dir, "packer/allowed/all", "# all\nfile /var/lib/dpkg/status\n")
-	put(t, b.dir, "packer/allowed/web", "file /srv/**\nunit apache2.service\nport tcp/80\nuser www-*\n")
+	put(t, b.dir, "packer/allowed/web", "file /srv/**\nunit apache2.service\nport tcp/80\nport tcp/5432 local\nuser www-*\nsecret /srv/tls/*.key\n")
 	put(t, b.dir, "packer/packages/web", "libapr1 # needed\n")
 	commit(t, b.dir, "allow")
 	r, err := b.bake(b.options())
@@ -30,6 +30,9 @@ func TestEachDifferenceIsExplainedOrALeak(t *testing.T) {
 
 	more := func(section, text string) func(map[string]string) {
 		return func(s map[string]string) { s[section] += "\n" + text }
+	}
+	both := func(a, b func(map[string]string)) func(map[string]string) {
+		return func(s map[string]string) { a(s); b(s) }
 	}
 	file := func(path string) func(map[string]string) {
 		return func(s map[string]string) { s["files"] += "f\t644\troot:root\t7\t\t" + path + "\x00" }
@@ -55,6 +58,11 @@ func TestEachDifferenceIsExplainedOrALeak(t *testing.T) {
 		"a log":                        {file("/var/log/puppetlabs.log"), image.LeakLogs, "puppetlabs.log"},
 		"a secret's file":              {file("/root/.aws/credentials"), image.LeakSecrets, ".aws"},
 		"a secret":                     {more("secrets", "/opt/app/config"), image.LeakSecrets, "/opt/app/config"},
+		"a secret made at the boot":    {both(more("secrets", "/opt/app/config"), more("fresh", "/opt/app/config")), image.LeakSecrets, "/opt/app/config"},
+		"one that may be":              {both(more("secrets", "/srv/tls/own.key"), more("fresh", "/srv/tls/own.key")), "", ""},
+		"one that came with the image": {more("secrets", "/srv/tls/own.key"), image.LeakSecrets, "/srv/tls/own.key"},
+		"a port of loopback":           {more("ports", "tcp    1: 0100007F:1538 00000000:0000 0A"), "", ""},
+		"the same for everybody":       {more("ports", "tcp    1: 00000000:1538 00000000:0000 0A"), image.LeakPorts, "tcp/5432"},
 		"a temporary file":             {file("/var/tmp/chain/x"), image.LeakTemp, "/var/tmp"},
 		"a file with a line break":     {file("/usr/local/a\nb"), image.LeakFiles, "a\nb"},
 		"a file like an allowed one":   {file("/srv-of-mine"), image.LeakFiles, "/srv-of-mine"},
