@@ -61,8 +61,8 @@ type Image struct {
 	Role      string // names the image, its packages and what it may have
 	Puppet    string // class role::PUPPET
 	Specs     string // serverspec/spec/SPECS
-	Site      string // whose templates name the image; "" is each site of the role
-	Parameter string // of those templates
+	Site      string // whose templates name the image; "" is each site of the role, and none if there is none
+	Parameter string // of those templates; "" if none name it
 }
 
 // Site is what is deployed.
@@ -155,6 +155,17 @@ func (c *Config) Roles(s *Site) []Image {
 	out := []Image{own}
 	for _, role := range names(c.Images) {
 		if i := c.Images[role]; i.Site == s.Name && role != s.Role {
+			out = append(out, *i)
+		}
+	}
+	return out
+}
+
+// Loose are the images that no site names: they are baked by name alone.
+func (c *Config) Loose() []Image {
+	var out []Image
+	for _, role := range names(c.Images) {
+		if i := c.Images[role]; i.Parameter == "" {
 			out = append(out, *i)
 		}
 	}

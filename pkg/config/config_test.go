@@ -298,15 +298,23 @@ func TestImagesOfOtherRoles(t *testing.T) {
 	own.Puppet = "frontend"
 	worker := config.Image{Role: "worker", Puppet: "worker", Specs: "jobs", Site: "web", Parameter: "WorkerImageId"}
 	assert.Equal(t, []config.Image{own, worker}, c.Roles(c.Sites["web"]))
+	assert.Empty(t, c.Loose())
+	c, err = parse(t, small+"images:\n  ci: {specs: jobs}\n")
+	require.NoError(t, err)
+	assert.Equal(t, []config.Image{{Role: "ci", Puppet: "ci", Specs: "jobs"}}, c.Loose(), "no site names it")
+	assert.Len(t, c.Roles(c.Sites["web"]), 1)
 
 	_, err = parse(t, small+`images:
   a: {parameter: A}
   b: {site: other, parameter: ImageId}
   c: {site: web, parameter: C}
   d: {site: web, parameter: C, specs: image_contract}
+  e: {}
+  f: {specs: queue}
+  g: {site: web}
 `)
 	for _, want := range []string{
-		"line 10: images.a.site: is missing", `line 11: images.b.site: is "other", there are sites web`,
+		"6 faults", "line 10: images.a.site: is missing", "line 16: images.g.parameter: is missing", `line 11: images.b.site: is "other", there are sites web`,
 		"line 11: images.b.parameter: is ImageId, which is of the site's own role", "line 13: images.d.parameter: is that of image c, too",
 		"line 13: images.d: is a name that the chain itself uses",
 	} {

@@ -109,18 +109,22 @@ func (r *reader) images(c *Config, m *node) {
 		i := c.Images[role]
 		if i == nil {
 			i = &Image{Role: role, Puppet: role, Specs: role}
-			n.need("site", &i.Site, func(v string) error {
+			of := n.text
+			if n.keys["site"] != nil || n.keys["parameter"] != nil { // both or neither
+				of = n.need
+			}
+			of("site", &i.Site, func(v string) error {
 				if c.Sites[v] == nil {
 					return fmt.Errorf("is %q, there are sites %s", v, strings.Join(names(c.Sites), ", "))
 				}
 				return nil
 			})
-			n.need("parameter", &i.Parameter, like(parameterName, "a parameter's name"))
+			of("parameter", &i.Parameter, like(parameterName, "a parameter's name"))
 			if i.Parameter == imageParameter {
 				r.fault(n.line("parameter"), n.path+".parameter", "is %s, which is of the site's own role", imageParameter)
 			}
 			at := i.Site + " " + i.Parameter
-			if first := used[at]; first != "" {
+			if first := used[at]; first != "" && i.Site != "" {
 				r.fault(n.line("parameter"), n.path+".parameter", "is that of image %s, too", first)
 			}
 			used[at] = role

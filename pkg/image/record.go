@@ -80,6 +80,9 @@ func write(ctx context.Context, o Options, s *State) (trail.Written, error) {
 			sites = append(sites, p.Site)
 		}
 	}
+	if len(sites) == 0 { // nobody deploys it
+		sites = []string{"-"}
+	}
 	operation := "bake"
 	if s.Result.Reused {
 		operation = "reuse"

@@ -335,13 +335,21 @@ func (c *Chain) optionsOf(i config.Image) image.Options {
 	}
 }
 
-// Bakes are the bakes of a role of this site, of all its roles with "".
+// Bakes are the bakes of a role of this site, of all its roles with "". A role
+// that no site names is baked, too, if it is asked for.
 func (c *Chain) Bakes(role string) ([]image.Options, error) {
 	var out []image.Options
 	var has []string
 	for _, i := range c.Config.Roles(c.Environment.Site) {
 		if has = append(has, i.Role); role == "" || role == i.Role {
 			out = append(out, c.optionsOf(i))
+		}
+	}
+	for _, i := range c.Config.Loose() {
+		if has = append(has, i.Role); role == i.Role {
+			o := c.optionsOf(i)
+			o.Places, o.Copies = nil, nil
+			out = append(out, o)
 		}
 	}
 	if len(out) == 0 {

@@ -14,7 +14,7 @@ import (
 // together. Each verdict is told as a line.
 func (c *Chain) Prune(ctx context.Context, remove bool, tell func(string)) error {
 	var places []trail.Place
-	var roles []config.Image
+	roles := c.Config.Loose()
 	for _, site := range c.Config.Sites {
 		for _, i := range c.Config.Roles(site) {
 			if !slices.ContainsFunc(roles, func(r config.Image) bool { return r.Role == i.Role }) {

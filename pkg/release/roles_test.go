@@ -24,7 +24,7 @@ func TestATemplateOfTwoImages(t *testing.T) {
 	file := filepath.Join(w.clone, config.File)
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
-	w.write(t, file, string(b)+"\nimages:\n  worker: {site: web, parameter: WorkerImageId}\n")
+	w.write(t, file, strings.Replace(string(b), "\nimages:\n", "\nimages:\n  worker: {site: web, parameter: WorkerImageId}\n  ci: {}\n", 1))
 	w.extend = []template.Extend{func(tpl *template.Template, _ *config.Environment) error {
 		tpl.Outputs = append(tpl.Outputs, template.Output{ID: "Worker", Description: "What a worker would run.", Value: template.Ref("WorkerImageId")})
 		return nil
@@ -80,5 +80,19 @@ func TestATemplateOfTwoImages(t *testing.T) {
 	assert.Equal(t, first, s.Live.Parameters["WorkerImageId"])
 
 	_, err = w.chain(t).Bakes("nobody")
-	assert.ErrorContains(t, err, "it has web, worker")
+	assert.ErrorContains(t, err, "it has web, worker, ci, teamcity_agent, teamcity_server")
+
+	// A role that no site names is baked if it is asked for, and changes no template.
+	ci, _ := w.bakedRole(t, "ci", "jobs")
+	all, err := w.chain(t).Bakes("")
+	require.NoError(t, err)
+	assert.Len(t, all, 2)
+	one, err := w.chain(t).Bakes("ci")
+	require.NoError(t, err)
+	r, err := image.Bake(t.Context(), pipeline.Env{}, one[0])
+	require.NoError(t, err)
+	assert.Equal(t, ci, r.Image)
+	s, err = w.release(t)
+	require.NoError(t, err)
+	assert.NotEqual(t, ci, s.Live.Image())
 }
