@@ -578,7 +578,7 @@ func (Teamcity) Restore(ctx context.Context, file string) error {
 	return run(ctx, "teamcity:restore", func(ctx context.Context, r *report.Report) error {
 		return pipeline.Do(ctx, env(r), &file, pipeline.Func("restore "+file, func(ctx context.Context, run *pipeline.Run, file *string) error {
 			return teamcity.Restore(ctx, run, teamcity.RestoreOptions{
-				Run: command.Exec{}, Home: "/opt/TeamCity", Data: "/var/lib/teamcity", User: "teamcity", Unit: "teamcity-server", File: *file,
+				Run: command.Exec{}, Home: "/opt/TeamCity", Data: "/srv/teamcity/data", User: "teamcity", Unit: "teamcity-server", File: *file,
 			})
 		}))
 	})

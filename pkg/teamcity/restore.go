@@ -18,7 +18,7 @@ import (
 type RestoreOptions struct {
 	Run  command.Runner
 	Home string // where the distribution is, "/opt/TeamCity"
-	Data string // the data directory, "/var/lib/teamcity"
+	Data string // the data directory, "/srv/teamcity/data"
 	User string // whom both belong to, "teamcity"
 	Unit string // of systemd, "teamcity-server"
 	File string // what Backup wrote, copied to this machine

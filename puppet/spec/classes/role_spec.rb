@@ -2,6 +2,7 @@
 
 Dir.glob(File.expand_path('../../site-modules/role/manifests/*.pp', __dir__)).each do |manifest|
   describe "role::#{File.basename(manifest, '.pp')}" do
+    let(:hiera_config) { File.expand_path('../fixtures/hiera.yaml', __dir__) }
     let(:facts) { { 'role' => File.basename(manifest, '.pp') } }
 
     it { is_expected.to compile.with_all_deps }

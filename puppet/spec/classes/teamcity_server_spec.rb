@@ -2,6 +2,7 @@
 
 describe 'teamcity::server' do
   let(:facts) { { 'role' => 'teamcity_server' } }
+  let(:params) { { checksum: 'ab' * 32 } }
 
   it { is_expected.to compile.with_all_deps }
 
@@ -19,16 +20,43 @@ describe 'teamcity::server' do
   end
 
   it 'starts everything at boot, what is its own first' do
-    %w[teamcity-prepare teamcity-server nginx postgresql].each { |unit| is_expected.to contain_service("#{unit}.service").with_enable(true) }
+    %w[teamcity-prepare teamcity-server nginx].each { |unit| is_expected.to contain_service("#{unit}.service").with_enable(true) }
     is_expected.to contain_file('/etc/systemd/system/teamcity-prepare.service').with_content(/RequiredBy=teamcity-server.service nginx.service/)
     is_expected.to contain_file('/etc/systemd/system/teamcity-server.service')
-      .with_content(/^User=teamcity$/).with_content(%r{TEAMCITY_DATA_PATH=/var/lib/teamcity}).with_content(/-Xmx2g/).with_content(/^SuccessExitStatus=0 143$/)
+      .with_content(/^User=teamcity$/).with_content(%r{TEAMCITY_DATA_PATH=/srv/teamcity/data}).with_content(/-Xmx2g/).with_content(/^SuccessExitStatus=0 143$/)
   end
 
   it 'puts no password and no key on the image' do
-    is_expected.not_to contain_file('/var/lib/teamcity/config/database.properties')
+    is_expected.not_to contain_file('/srv/teamcity/data/config/database.properties')
     is_expected.to contain_file('/usr/local/sbin/teamcity-prepare').with_content(%r{/dev/urandom}).with_mode('0755')
-    is_expected.to contain_file('/var/lib/teamcity/lib/jdbc/postgresql.jar').with_target('/usr/share/java/postgresql.jar')
+    is_expected.to contain_file('/etc/postgresql-common/createcluster.d/teamcity.conf').with_content(/create_main_cluster = false/).that_comes_before('Package[postgresql]')
+  end
+
+  it 'tells which image answers, and no more without TLS' do
+    is_expected.to contain_file('/etc/nginx/sites-available/teamcity')
+      .with_content(/listen 80 .*location = .version .*return 200 "development\\n".*return 301 https:/m)
+  end
+
+  it 'accepts no licence by itself' do
+    is_expected.to contain_file('/etc/systemd/system/teamcity-server.service').without_content(/licenseAgreement/)
+  end
+
+  context 'with a licence that somebody accepted' do
+    let(:params) { super().merge(accept_licence: true) }
+
+    it { is_expected.to contain_file('/etc/systemd/system/teamcity-server.service').with_content(/-Dteamcity.licenseAgreement.accepted=true/) }
+  end
+
+  context 'with a sum that nobody has looked up' do
+    let(:params) { { checksum: '0' * 64 } }
+
+    it { is_expected.to compile.and_raise_error(%r{teamcity::server::checksum is not known yet: fetch https://.*puppet/data/roles/teamcity_server.yaml}) }
+  end
+
+  context 'with what hiera says as shipped' do
+    let(:params) { {} }
+
+    it { is_expected.to compile.and_raise_error(/is not known yet/) }
   end
 
   it 'has no backup without a bucket' do
@@ -36,7 +64,7 @@ describe 'teamcity::server' do
   end
 
   context 'with a bucket' do
-    let(:params) { { bucket: 'backups-of-ci' } }
+    let(:params) { super().merge(bucket: 'backups-of-ci') }
 
     it { is_expected.to compile.with_all_deps }
     it { is_expected.to contain_service('teamcity-backup.timer').with_enable(true) }
@@ -44,14 +72,14 @@ describe 'teamcity::server' do
   end
 
   context 'with properties' do
-    let(:params) { { properties: { 'b' => '2', 'a' => '1' } } }
+    let(:params) { super().merge(properties: { 'b' => '2', 'a' => '1' }) }
 
-    it { is_expected.to contain_file('/var/lib/teamcity/config/internal.properties').with_content("a=1\nb=2\n") }
+    it { is_expected.to contain_file('/etc/teamcity/internal.properties').with_content("a=1\nb=2\n") }
   end
 
   %w[2026.1.3 2026.1 2025.11.7 2025.11 2025.07.9 2024.12].each do |version|
     context "with version #{version}" do
-      let(:params) { { version: version } }
+      let(:params) { super().merge(version: version) }
 
       it { is_expected.to compile.and_raise_error(/lets strangers in/) }
     end
@@ -59,7 +87,7 @@ describe 'teamcity::server' do
 
   %w[2026.1.10 2026.2 2025.11.8 2025.11.10 2027.1].each do |version|
     context "with version #{version}" do
-      let(:params) { { version: version } }
+      let(:params) { super().merge(version: version) }
 
       it { is_expected.to compile }
     end
@@ -67,7 +95,7 @@ describe 'teamcity::server' do
 
   { version: 'latest', source: 'http://example.com/TeamCity.tar.gz', checksum: 'abc', bucket: 'a b' }.each do |name, value|
     context "with #{name} #{value}" do
-      let(:params) { { name => value } }
+      let(:params) { super().merge(name => value) }
 
       it { is_expected.to compile.and_raise_error(/#{name}/) }
     end

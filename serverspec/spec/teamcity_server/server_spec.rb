@@ -11,14 +11,14 @@ describe 'the TeamCity server' do
     its(:content) { is_expected.to match(/address="127\.0\.0\.1" port="8111"/) }
   end
 
-  describe file('/var/lib/teamcity') do
-    it { is_expected.to be_directory }
-    it { is_expected.to be_mode 750 }
+  describe file('/etc/teamcity/internal.properties') do
     it { is_expected.to be_owned_by 'teamcity' }
+    it { is_expected.to be_mode 640 }
   end
 
-  describe file('/var/lib/teamcity/lib/jdbc/postgresql.jar') do
-    it { is_expected.to be_symlink }
+  # Databases are made by the machines, each its own.
+  describe command("find /etc/postgresql /var/lib/postgresql -name main #{BEFORE_BOOT}") do
+    its(:stdout) { is_expected.to eq '' }
   end
 
   describe file('/usr/share/java/postgresql.jar') do
@@ -29,7 +29,7 @@ describe 'the TeamCity server' do
     its(:exit_status) { is_expected.to eq 0 }
   end
 
-  %w[teamcity-prepare teamcity-server nginx postgresql].each do |unit|
+  %w[teamcity-prepare teamcity-server nginx].each do |unit|
     describe service("#{unit}.service") do
       it { is_expected.to be_enabled }
     end

@@ -8,7 +8,7 @@
 # @param source
 #   Where the agent comes from: https, or a file of this machine.
 # @param checksum
-#   Its SHA-256. As long as it is all zeros nothing can be installed.
+#   Its SHA-256; zeros are refused.
 # @param server
 #   Address of the server.
 # @param agent_name
@@ -21,6 +21,7 @@ class teamcity::agent (
   Optional[Pattern[/\A[A-Za-z0-9._-]+\z/]] $agent_name = undef,
 ) {
   teamcity::fixed($version)
+  teamcity::known('teamcity::agent::checksum', $checksum, $source)
 
   $home = '/opt/teamcity-agent'
 
@@ -56,6 +57,14 @@ class teamcity::agent (
     require => Teamcity::Archive[$home],
   }
 
+  file { '/usr/local/sbin/teamcity-agent-prepare':
+    ensure  => file,
+    owner   => 'root',
+    group   => 'root',
+    mode    => '0755',
+    content => epp('teamcity/agent-prepare.sh.epp', { 'home' => $home }),
+  }
+
   file { '/etc/systemd/system/teamcity-agent.service':
     ensure  => file,
     owner   => 'root',
@@ -67,6 +76,6 @@ class teamcity::agent (
   service { 'teamcity-agent.service':
     enable   => true,
     provider => systemd,
-    require  => File['/etc/systemd/system/teamcity-agent.service', "${home}/conf/buildAgent.properties"],
+    require  => File['/usr/local/sbin/teamcity-agent-prepare', '/etc/systemd/system/teamcity-agent.service', "${home}/conf/buildAgent.properties"],
   }
 }
