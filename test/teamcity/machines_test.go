@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,26 +90,33 @@ func (m machines) server(t *testing.T, id string) *http.Client {
 	}}
 }
 
-// agents asks the server whom it knows, until it answers.
-func (m machines) agents(t *testing.T, id string) []string {
+// registered waits until the server on a machine names these agents, no others.
+func (m machines) registered(t *testing.T, id string, want ...string) {
 	t.Helper()
-	var list struct{ Agent []struct{ Name string } }
-	why := error(nil)
-	require.Eventually(t, func() bool {
-		var r *http.Response
-		if r, why = m.server(t, id).Get("https://" + host + "/app/rest/agents"); why != nil {
+	server := m.server(t, id)
+	last := ""
+	ask := func() bool {
+		r, err := server.Get("https://" + host + "/app/rest/agents")
+		if err != nil {
+			last = err.Error()
 			return false
 		}
 		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		why = fmt.Errorf("%d %s: %w", r.StatusCode, b, err)
-		return r.StatusCode == http.StatusOK && err == nil && json.Unmarshal(b, &list) == nil
-	}, 3*time.Minute, 200*time.Millisecond, "%v", &why)
-	var names []string
-	for _, a := range list.Agent {
-		names = append(names, a.Name)
+		b, _ := io.ReadAll(r.Body)
+		last = string(b)
+		var list struct{ Agent []struct{ Name string } }
+		if r.StatusCode != http.StatusOK || json.Unmarshal(b, &list) != nil {
+			return false
+		}
+		var names []string
+		for _, a := range list.Agent {
+			names = append(names, a.Name)
+		}
+		return slices.Equal(want, names)
 	}
-	return names
+	for end := time.Now().Add(5 * time.Minute); !ask(); time.Sleep(200 * time.Millisecond) {
+		require.True(t, time.Now().Before(end), "the server says %s\n%s", last, m.sh(t, id, "tail -n 5 /opt/teamcity-agent/logs/*.log; systemctl --failed --no-legend"))
+	}
 }
 
 // TestTheRolesRun makes both roles of this repository on one machine, from the
@@ -154,12 +162,11 @@ chmod 755 usr/bin/aws && dpkg-deb -b . /tmp/aws.deb >/dev/null && dpkg -i /tmp/a
 			ID: id, Image: "ami-ci", Hostname: name, Volumes: []runtime.VolumeSpec{volume}, UserData: []byte("#cloud-config\n# teamcity: device=/dev/sdf\n"),
 		})
 		require.NoError(t, err)
-		m.sh(t, id, "timeout 180 sh -c 'until [ -f /srv/teamcity/tls/teamcity.pem ]; do sleep 0.2; done'; echo 127.0.0.1 "+host+" >>/etc/hosts; "+
+		m.sh(t, id, "timeout 180 sh -c 'until [ -f /srv/teamcity/tls/teamcity.key ]; do sleep 0.2; done'; echo 127.0.0.1 "+host+" >>/etc/hosts; "+
 			"install -D /srv/teamcity/tls/teamcity.pem /opt/teamcity-agent/conf/trustedCertificates/ci.pem")
 	}
 	start("i-1", "ip-10-0-1-21")
-	require.Eventually(t, func() bool { return len(m.agents(t, "i-1")) > 0 }, 2*time.Minute, time.Second, "the agent registers")
-	assert.Equal(t, []string{"ip-10-0-1-21"}, m.agents(t, "i-1"))
+	m.registered(t, "i-1", "ip-10-0-1-21")
 	properties := m.sh(t, "i-1", "cat /opt/teamcity-agent/conf/buildAgent.properties")
 	assert.Regexp(t, `(?m)^authorizationToken=[0-9a-f]{32}$`, properties, "it keeps its token")
 	assert.Equal(t, "a1b2c3", m.sh(t, "i-1", "curl -fsS http://127.0.0.1/version"))
@@ -175,6 +182,5 @@ chmod 755 usr/bin/aws && dpkg-deb -b . /tmp/aws.deb >/dev/null && dpkg -i /tmp/a
 	require.NoError(t, err, "%s", out)
 	require.NoError(t, m.Remove(t.Context(), "i-1"))
 	start("i-2", "ip-10-0-1-22")
-	require.Eventually(t, func() bool { return len(m.agents(t, "i-2")) == 2 }, 2*time.Minute, time.Second, "its own agent registers, too")
-	assert.Equal(t, []string{"ip-10-0-1-21", "ip-10-0-1-22"}, m.agents(t, "i-2"), "the database is the one before")
+	m.registered(t, "i-2", "ip-10-0-1-21", "ip-10-0-1-22") // the database is the one before
 }
