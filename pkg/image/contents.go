@@ -31,7 +31,7 @@ func (v *visit) contents(ctx context.Context, base *survey, a *Allowed) error {
 	now := v.o.Clock.Now()
 	v.s.Result.Inventory = is.Inventory
 	v.s.Result.Packages = is.PackageLines()
-	leaks := judge(is, base, a, v.login, now)
+	leaks := judge(is, base, a, v.login, began, now)
 	v.run.Fact("survey", now.Sub(began).Round(100*time.Millisecond))
 	v.run.Fact("packages", len(is.Packages))
 	if len(leaks) == 0 {
