@@ -103,4 +103,5 @@ func TestANameInEdgeDNSIsLedHere(t *testing.T) {
 	require.NoError(t, s.Do(t.Context(), w.tell(t)))
 	assert.Equal(t, record(t, c, "www.hello.example."), a.Records["origin.hello.example A"].Data)
 	assert.Equal(t, 3, a.Live(edge.Production), "the property stays as it is")
+	assert.NotContains(t, strings.Join(s.Report.Findings, "\n"), "Deploying", "what tells that we are at it is no finding")
 }
