@@ -221,11 +221,25 @@ func Diff(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		lines, err := c.Diff(ctx)
-		if changes = len(lines) > 0; !changes && err == nil {
-			lines = []string{"no changes"}
+		regions, err := reached("diff")
+		if err != nil {
+			return err
 		}
-		return show(r, lines, err)
+		return release.Each(regions, func(region string) error {
+			there, err := release.Open(ctx, c.Config, "", "", region)
+			if err != nil {
+				return err
+			}
+			lines, err := there.Diff(ctx)
+			changes = changes || len(lines) > 0
+			if len(lines) == 0 && err == nil {
+				lines = []string{"no changes"}
+			}
+			if len(regions) > 1 {
+				r.Print("%s", region)
+			}
+			return show(r, lines, err)
+		})
 	})
 	switch {
 	case err != nil:
@@ -724,27 +738,51 @@ func run(ctx context.Context, name string, fn func(context.Context, *report.Repo
 	return err
 }
 
-// deploy runs the flow of a test, release or rollback.
+// deploy runs the flow of a test, release or rollback, in one region after another.
 func deploy(ctx context.Context, name string, options func(*release.State) error) error {
 	return run(ctx, name, func(ctx context.Context, r *report.Report) error {
-		c, err := open(ctx, r)
+		regions, err := reached(name)
 		if err != nil {
 			return err
 		}
-		if term.IsTerminal(int(os.Stdin.Fd())) {
-			c.Ask = ask
-		}
-		s := c.Start()
-		if err := options(s); err != nil {
-			return err
-		}
-		if err := s.Do(ctx, env(r)); err != nil {
-			return err
-		}
-		outcome, rows := s.Summary(r.Elapsed())
-		r.Summary(outcome, rows...)
-		return nil
+		var plans []string
+		return release.Each(regions, func(region string) error {
+			c, err := openIn(ctx, r, region)
+			if err != nil {
+				return err
+			}
+			if len(regions) > 1 {
+				r.Print("\n%s", region)
+			}
+			s := c.Start()
+			s.Plans = plans
+			if err := options(s); err != nil {
+				return err
+			}
+			if err := s.Do(ctx, env(r)); err != nil {
+				return err
+			}
+			outcome, rows := s.Summary(r.Elapsed())
+			r.Summary(outcome, rows...)
+			if s.Nothing == "" {
+				plans = append(plans, s.PlanID())
+			}
+			return nil
+		})
 	})
+}
+
+// reached are the regions that a command acts in.
+func reached(name string) ([]string, error) {
+	c, err := load()
+	if err != nil {
+		return nil, err
+	}
+	regions, err := release.Regions(c, "", "")
+	if err == nil && name == "rollback" {
+		err = release.One(regions, name)
+	}
+	return regions, err
 }
 
 // set says whether a flag is.

@@ -79,8 +79,9 @@ type Site struct {
 type Environment struct {
 	Site        *Site
 	Name        string
-	Account     string // 12 digits; target aws needs it
-	Regions     []string
+	Account     string            // 12 digits; target aws needs it
+	Regions     []string          // where its image is, in the first it is baked
+	Live        []string          // those of them where it runs, in the order in which a release reaches them; the first of Regions unless it says otherwise
 	Domain      string            // of its page; the site's unless it says otherwise
 	Keys        map[string]string // KMS key of each region for copies of images; none: its default key for EBS
 	Certificate string            // ARN for a TLS listener; "" is none

@@ -84,6 +84,7 @@ func TestBrokenFilesTellEveryFaultWithItsLine(t *testing.T) {
 		"region twice":     {strings.Replace(small, "[eu-west-1]", "[eu-west-1, eu-west-1]", 1), nil, []string{"regions[1]: eu-west-1 is given twice"}},
 		"bad region":       {strings.Replace(small, "[eu-west-1]", "[europe]", 1), nil, []string{`regions[0]: is "europe", not a region's name`}},
 		"zone elsewhere":   {strings.Replace(small, "role: web", "role: web\n    zone: other.example", 1), nil, []string{"line 4: sites.web.zone: www.hello.example is not in zone other.example"}},
+		"live elsewhere":   {strings.Replace(small, "regions:", "live: [us-east-1]\n        regions:", 1), nil, []string{`live[0]: is "us-east-1", which is not in regions`}},
 		"account as int":   {strings.Replace(small, "regions:", "account: 12345\n        regions:", 1), nil, []string{`account: is "12345", not 12 digits in quotes`}},
 		"monitoring":       {strings.Replace(small, "regions:", "monitoring: 90s\n        regions:", 1), nil, []string{"monitoring: is 1m30s, not whole minutes"}},
 		"monitoring long":  {strings.Replace(small, "regions:", "monitoring: 4h\n        regions:", 1), nil, []string{"monitoring: is 4h, not 0s to 3h0m0s"}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -187,6 +188,16 @@ func (r *reader) environment(s *Site, name string, m *node) *Environment {
 	m.text("domain", &e.Domain, like(domainName, "a domain name in lower case"))
 	m.text("certificate", &e.Certificate, like(certificate, "the ARN of an ACM certificate"))
 	m.list("regions", &e.Regions, like(regionName, "a region's name"))
+	if m.get("live") != nil {
+		m.list("live", &e.Live, func(region string) error {
+			if !slices.Contains(e.Regions, region) {
+				return fmt.Errorf("is %q, which is not in regions", region)
+			}
+			return nil
+		})
+	} else if len(e.Regions) > 0 {
+		e.Live = e.Regions[:1]
+	}
 	e.Rules = r.rules(m)
 	e.Recovery = r.recovery(m)
 	e.Monitor = r.monitor(m.child("monitor", false))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -344,7 +345,7 @@ func (s *State) PlanID() string {
 
 // expected refuses another plan than the one that was asked for.
 func (s *State) expected() error {
-	if id := s.PlanID(); s.Expect != "" && id != "" && s.Expect != id {
+	if id := s.PlanID(); s.Expect != "" && id != "" && !slices.Contains(strings.Split(s.Expect, ","), id) {
 		return &report.Failure{
 			Code: report.Declined, ID: "E-REL-08", What: fmt.Sprintf("this is plan %s, not %s: what runs, the commit or the image is another", id, s.Expect), State: "production is untouched",
 			Next: []string{"./station.sh diff  # tells what this plan changes"},

@@ -67,8 +67,11 @@ type State struct {
 	FireDrill bool // make the alarms fire, though no fire drill is due
 	// Yes approves beforehand the plan that Expect names, as PlanID tells it. With
 	// Expect alone another plan is refused, and this one asked about as ever.
+	// Of several regions it names each one's, with commas between.
 	Yes    bool
 	Expect string
+	// Plans are those of the regions before this one, which the summary tells with its own.
+	Plans []string
 	// Fix is a release that mends production: alarms that fire do not refuse it,
 	// and none takes it back.
 	Fix bool

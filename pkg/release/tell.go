@@ -54,7 +54,7 @@ func (s *State) Summary(took time.Duration) (string, []report.Row) {
 	row("commit", "%s", short(s.Trail.Head()))
 	if s.Evidence != nil && s.Nothing == "" {
 		row("evidence", "%s", short(s.Evidence.Commit))
-		row("plan", "%s", s.PlanID())
+		row("plan", "%s", strings.Join(append(slices.Clone(s.Plans), s.PlanID()), ","))
 	}
 	spent := s.phases(took)
 	if chain, sum, wall := s.path.Critical(); sum > 0 && s.Nothing == "" {

@@ -84,7 +84,7 @@ func (s Stream) progress(e pipeline.Event, text string) string {
 // configuration declares.
 var handed = map[string]*regexp.Regexp{
 	"image": regexp.MustCompile(`^ami-[0-9a-f]{8,17}$`),
-	"plan":  regexp.MustCompile(`^[0-9a-f]{12}$`),
+	"plan":  regexp.MustCompile(`^[0-9a-f]{12}(,[0-9a-f]{12})*$`), // one for each region,
 }
 
 // fact hands one on.
