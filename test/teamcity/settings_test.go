@@ -1,6 +1,7 @@
 // Package teamcity_test compiles and runs .teamcity/settings.kts against the
 // stand-in of TeamCity's DSL in teamcity/dslstub, and checks the project that it
-// describes. It proves Kotlin and our intent, not TeamCity.
+// describes. It proves Kotlin and our intent, not TeamCity. And it runs both roles
+// from the stand-in of the distribution in teamcity/standin.
 package teamcity_test
 
 import (
