@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
+	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -213,6 +214,12 @@ func make3(t *testing.T, l *lab.Lab, config aws.Config) {
 		}
 		return nil
 	}))
+	for n := range 3 {
+		_, err := route53.NewFromConfig(config).CreateHealthCheck(ctx, &route53.CreateHealthCheckInput{
+			CallerReference: aws.String(fmt.Sprint(n)), HealthCheckConfig: &r53types.HealthCheckConfig{Type: r53types.HealthCheckTypeHttp, IPAddress: aws.String("203.0.113.9")},
+		})
+		require.NoError(t, err)
+	}
 	var points []cwtypes.MetricDatum
 	for n := range 5 {
 		points = append(points, cwtypes.MetricDatum{MetricName: aws.String("p"), Value: aws.Float64(float64(n)), Timestamp: aws.Time(time.Now().Add(-time.Duration(n+1) * time.Minute))})
@@ -433,6 +440,7 @@ func pagersOf(l *lab.Lab, config aws.Config) map[string]pager {
 		"monitoring.GetMetricData":        points(cloudwatch.NewGetMetricDataPaginator(alarms, lastHour())),
 		"monitoring.ListDashboards":       following("DashboardEntries", cloudwatch.NewListDashboardsPaginator(alarms, nil)),
 
+		"route53.ListHealthChecks":       following("HealthChecks", route53.NewListHealthChecksPaginator(zones, nil)),
 		"route53.ListHostedZones":        following("HostedZones", route53.NewListHostedZonesPaginator(zones, nil)),
 		"route53.ListHostedZonesByName":  zonesByName(zones),
 		"route53.ListResourceRecordSets": records(zones, zone),

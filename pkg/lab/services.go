@@ -39,7 +39,7 @@ func services(n *network.Network, endpoint func() string) ([]answering, []core.S
 		elb.Service{},
 		autoscaling.Service{},
 		cloudwatch.Service{},
-		route53.Service{},
+		route53.Service{Dial: n.Dial},
 		sns.Service{Dial: n.Dial, Endpoint: endpoint},
 		logs.Service{},
 		iam.Service{},

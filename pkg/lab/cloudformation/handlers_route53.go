@@ -10,7 +10,60 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/wire"
 )
 
-func init() { handlers["AWS::Route53::RecordSet"] = recordHandler() }
+func init() {
+	handlers["AWS::Route53::RecordSet"] = recordHandler()
+	handlers["AWS::Route53::HealthCheck"] = healthCheckHandler()
+}
+
+func healthCheckHandler() *handler {
+	retag := func(tx *core.Tx, c *call) error {
+		h := tx.World.Checks[c.id]
+		if h == nil {
+			return wire.Errorf("NoSuchHealthCheck", "A health check with id %s does not exist.", c.id)
+		}
+		h.Tags = c.merged()
+		for _, t := range c.props.maps("HealthCheckTags") {
+			h.Tags[t.text("Key")] = t.text("Value")
+		}
+		tx.Changed()
+		return nil
+	}
+	return &handler{
+		create: func(tx *core.Tx, c *call) (string, error) {
+			in := &route53.CreateHealthCheckInput{CallerReference: core.UUID()}
+			if err := assign(&in.HealthCheckConfig, c.props.sub("HealthCheckConfig")); err != nil {
+				return "", err
+			}
+			out, err := route53.CreateHealthCheck(tx, in)
+			if err != nil {
+				return "", err
+			}
+			c.id = out.HealthCheck.Id
+			return c.id, retag(tx, c)
+		},
+		update: func(tx *core.Tx, c *call) error {
+			in := &route53.UpdateHealthCheckInput{}
+			// What cannot be changed has made another one.
+			if err := assign(in, c.props.sub("HealthCheckConfig"), "Type", "RequestInterval", "MeasureLatency"); err != nil {
+				return err
+			}
+			in.HealthCheckId = c.id
+			if _, err := route53.UpdateHealthCheck(tx, in); err != nil {
+				return err
+			}
+			return retag(tx, c)
+		},
+		remove: func(tx *core.Tx, c *call) error {
+			_, err := route53.DeleteHealthCheck(tx, &route53.DeleteHealthCheckInput{HealthCheckId: c.id})
+			var e *wire.Error
+			if errors.As(err, &e) && e.Code == "NoSuchHealthCheck" {
+				return nil
+			}
+			return err
+		},
+		attributes: func(_ *core.Tx, c *call) map[string]any { return map[string]any{"HealthCheckId": c.id} },
+	}
+}
 
 // zoneOf is the hosted zone a record set names, by id or by name.
 func zoneOf(tx *core.Tx, p properties) (string, error) {

@@ -50,6 +50,12 @@ func (w *world) snapshot() map[string]any {
 		}
 	}
 	delete(m, "Changes")
+	m["Regions"] = map[string]any{region: r} // health checks make one for their metrics
+	for _, h := range m["Checks"].(map[string]any) {
+		for _, k := range []string{"Bad", "Streak", "Last", "LastAt", "NextAt", "Observed"} {
+			delete(h.(map[string]any), k)
+		}
+	}
 	return m
 }
 

@@ -6,7 +6,7 @@
 // as asked; an expression of metrics has + - * / and FILL. The lab has
 // HealthyHostCount and UnHealthyHostCount of AWS/NetworkELB, NewFlowCount and
 // ActiveFlowCount of what really goes through its balancers, the group metrics of
-// AWS/AutoScaling, of AWS/EC2 the status checks and CPUUtilization as its machines
+// AWS/AutoScaling, in us-east-1 what health checks of Route 53 found, of AWS/EC2 the status checks and CPUUtilization as its machines
 // tell it each minute, and what was put by hand; every other metric has no data.
 package cloudwatch
 

@@ -20,6 +20,8 @@ func measure(tx *core.Tx, namespace, name string, dimensions map[string]string) 
 		return measureGroup(tx, name, dimensions["AutoScalingGroupName"])
 	case "AWS/EC2":
 		return measureChecks(tx, name, dimensions)
+	case "AWS/Route53":
+		return measureOutside(tx, name, dimensions["HealthCheckId"])
 	}
 	return 0, false
 }
@@ -101,6 +103,19 @@ func measureChecks(tx *core.Tx, name string, dimensions map[string]string) (v fl
 		}
 	}
 	return v, has
+}
+
+// measureOutside tells what a health check of Route 53 found, in us-east-1 only.
+func measureOutside(tx *core.Tx, name, id string) (v float64, has bool) {
+	h := tx.World.Checks[id]
+	if h == nil || tx.Region.Name != "us-east-1" || !h.Observed {
+		return 0, false
+	}
+	most := map[string]float64{"HealthCheckStatus": 1, "HealthCheckPercentageHealthy": 100}[name]
+	if h.Bad {
+		return 0, most > 0
+	}
+	return most, most > 0
 }
 
 func metricKey(namespace, name string, dimensions map[string]string) string {

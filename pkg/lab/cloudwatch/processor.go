@@ -25,7 +25,7 @@ func processors(tx *core.Tx) {
 			ids = append(ids, id)
 		}
 	}
-	if len(ids)+len(tx.Region.Groups) == 0 {
+	if len(ids)+len(tx.Region.Groups) == 0 && (tx.Region.Name != "us-east-1" || len(tx.World.Checks) == 0) {
 		return
 	}
 	if !tx.Region.MeasureAt.IsZero() && !tx.Due(tx.Region.MeasureAt) {

@@ -24,6 +24,11 @@ func measurable(tx *core.Tx) (all []Metric) {
 		group := l.TargetGroup[strings.LastIndex(l.TargetGroup, ":")+1:]
 		add("AWS/NetworkELB", []string{"HealthyHostCount", "UnHealthyHostCount"}, "LoadBalancer", balancer, "TargetGroup", group)
 	}
+	if tx.Region.Name == "us-east-1" {
+		for _, id := range sortedKeys(tx.World.Checks) {
+			add("AWS/Route53", []string{"HealthCheckStatus", "HealthCheckPercentageHealthy"}, "HealthCheckId", id)
+		}
+	}
 	checks := []string{"StatusCheckFailed", "StatusCheckFailed_Instance", "StatusCheckFailed_System"}
 	for _, name := range sortedKeys(tx.Region.Groups) {
 		add("AWS/AutoScaling", tx.Region.Groups[name].Metrics, "AutoScalingGroupName", name)

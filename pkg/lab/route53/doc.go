@@ -2,11 +2,14 @@
 // are all the names that the lab's internet knows.
 //
 // Zones belong to no region. A record answers as soon as it is changed; the
-// change itself is PENDING for a moment and INSYNC then.
+// change itself is PENDING for a moment and INSYNC then. Health checks probe their
+// endpoints through the lab's internet; their metrics are in us-east-1 alone.
 package route53
 
 import (
+	"context"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +24,10 @@ const (
 )
 
 // Service is the Route 53 API.
-type Service struct{}
+type Service struct {
+	// Dial connects to what is checked; nil: directly.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
 
 // Name is the credential scope.
 func (Service) Name() string { return "route53" }
@@ -36,14 +42,21 @@ func (Service) Actions() []core.Action {
 		core.REST("DeleteHostedZone", "DELETE", "/2013-04-01/hostedzone/{Id}", DeleteHostedZone),
 		core.REST("ListResourceRecordSets", "GET", "/2013-04-01/hostedzone/{HostedZoneId}/rrset", ListResourceRecordSets),
 		core.REST("ChangeResourceRecordSets", "POST", "/2013-04-01/hostedzone/{HostedZoneId}/rrset", ChangeResourceRecordSets),
+		core.REST("CreateHealthCheck", "POST", "/2013-04-01/healthcheck", CreateHealthCheck),
+		core.REST("ListHealthChecks", "GET", "/2013-04-01/healthcheck", ListHealthChecks),
+		core.REST("GetHealthCheck", "GET", "/2013-04-01/healthcheck/{HealthCheckId}", GetHealthCheck),
+		core.REST("UpdateHealthCheck", "POST", "/2013-04-01/healthcheck/{HealthCheckId}", UpdateHealthCheck),
+		core.REST("DeleteHealthCheck", "DELETE", "/2013-04-01/healthcheck/{HealthCheckId}", DeleteHealthCheck),
+		core.REST("GetHealthCheckStatus", "GET", "/2013-04-01/healthcheck/{HealthCheckId}/status", GetHealthCheckStatus),
 		core.REST("GetChange", "GET", "/2013-04-01/change/{Id}", GetChange),
 		core.REST("ChangeTagsForResource", "POST", "/2013-04-01/tags/{ResourceType}/{ResourceId}", ChangeTagsForResource),
 		core.REST("ListTagsForResource", "GET", "/2013-04-01/tags/{ResourceType}/{ResourceId}", ListTagsForResource),
 	}
 }
 
-// Step wakes whoever waits for a change and forgets old ones.
-func (Service) Step(tx *core.Tx) {
+// Step makes probes, wakes whoever waits for a change and forgets old ones.
+func (s Service) Step(tx *core.Tx) {
+	s.probes(tx)
 	for id, c := range tx.World.Changes {
 		tx.Due(c.InSyncAt)
 		if tx.Now.Sub(c.Submitted) > changeAge {

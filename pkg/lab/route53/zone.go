@@ -165,40 +165,52 @@ func GetChange(tx *core.Tx, in *GetChangeInput) (*GetChangeOutput, error) {
 	return &GetChangeOutput{ChangeInfo: info(tx, c)}, nil
 }
 
-func tagsOf(tx *core.Tx, kind, id string) (*state.HostedZone, error) {
-	if kind != "hostedzone" {
-		return nil, wire.Errorf("InvalidInput", "The lab tags resources of type 'hostedzone' only, not '%s'", kind)
+func tagsOf(tx *core.Tx, kind, id string) (*state.Tags, error) {
+	switch kind {
+	case "hostedzone":
+		z, err := zone(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		return &z.Tags, nil
+	case "healthcheck":
+		h, err := check(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		return &h.Tags, nil
 	}
-	return zone(tx, id)
+	return nil, wire.Errorf("InvalidInput", "Invalid resource type '%s': it must be hostedzone or healthcheck", kind)
 }
 
-// ChangeTagsForResource sets and removes tags of a zone.
+// ChangeTagsForResource sets and removes tags of a zone or a health check.
 func ChangeTagsForResource(tx *core.Tx, in *ChangeTagsForResourceInput) (*ChangeTagsForResourceOutput, error) {
-	z, err := tagsOf(tx, in.ResourceType, in.ResourceId)
+	tags, err := tagsOf(tx, in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
 	}
-	if z.Tags == nil {
-		z.Tags = state.Tags{}
+	if *tags == nil {
+		*tags = state.Tags{}
 	}
 	for _, t := range in.AddTags {
-		z.Tags[t.Key] = t.Value
+		(*tags)[t.Key] = t.Value
 	}
 	for _, k := range in.RemoveTagKeys {
-		delete(z.Tags, k)
+		delete(*tags, k)
 	}
+	tx.Changed()
 	return &ChangeTagsForResourceOutput{}, nil
 }
 
-// ListTagsForResource tells the tags of a zone.
+// ListTagsForResource tells the tags of a zone or a health check.
 func ListTagsForResource(tx *core.Tx, in *ListTagsForResourceInput) (*ListTagsForResourceOutput, error) {
-	z, err := tagsOf(tx, in.ResourceType, in.ResourceId)
+	tags, err := tagsOf(tx, in.ResourceType, in.ResourceId)
 	if err != nil {
 		return nil, err
 	}
 	out := &ListTagsForResourceOutput{ResourceTagSet: ResourceTagSet{ResourceType: in.ResourceType, ResourceId: bareID(in.ResourceId)}}
-	for _, k := range sortedKeys(z.Tags) {
-		out.ResourceTagSet.Tags = append(out.ResourceTagSet.Tags, Tag{Key: k, Value: z.Tags[k]})
+	for _, k := range sortedKeys(*tags) {
+		out.ResourceTagSet.Tags = append(out.ResourceTagSet.Tags, Tag{Key: k, Value: (*tags)[k]})
 	}
 	return out, nil
 }

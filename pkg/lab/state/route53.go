@@ -27,3 +27,19 @@ type ZoneChange struct {
 	Submitted   time.Time
 	InSyncAt    time.Time
 }
+
+// OutsideCheck is a Route 53 health check of an endpoint.
+type OutsideCheck struct {
+	ID, CallerReference string
+	Version             int64
+	Config              map[string]any // as the API has it
+	Tags                Tags
+
+	// What was found. One that has not been decided yet counts as healthy.
+	Bad      bool
+	Streak   int64 // probes in a row that say otherwise
+	Last     string
+	LastAt   time.Time
+	NextAt   time.Time
+	Observed bool
+}

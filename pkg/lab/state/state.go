@@ -20,11 +20,12 @@ type World struct {
 	Lab      string // id of this lab: every container, image and network is labelled with it
 	Account  string
 	Regions  map[string]*Region
-	Zones    map[string]*HostedZone // Route 53 is global: by zone id
-	Changes  map[string]*ZoneChange // Route 53 changes, by change id
-	Roles    map[string]*Role       // IAM is global: by name
-	Profiles map[string]*Profile    // by name
-	Buckets  map[string]*Bucket     // of S3, whose names are everybody's
+	Zones    map[string]*HostedZone   // Route 53 is global: by zone id
+	Changes  map[string]*ZoneChange   // Route 53 changes, by change id
+	Checks   map[string]*OutsideCheck // Route 53 health checks, by id
+	Roles    map[string]*Role         // IAM is global: by name
+	Profiles map[string]*Profile      // by name
+	Buckets  map[string]*Bucket       // of S3, whose names are everybody's
 	Faults   []*Fault
 }
 
@@ -58,6 +59,7 @@ func (w *World) Init() {
 	ensure(&w.Regions)
 	ensure(&w.Zones)
 	ensure(&w.Changes)
+	ensure(&w.Checks)
 	ensure(&w.Roles)
 	ensure(&w.Profiles)
 	ensure(&w.Buckets)

@@ -46,7 +46,7 @@ func TestAttributes(t *testing.T) {
 	assert.True(t, schema.Lookup("AWS::EC2::VPC").Attribute("CidrBlock"))
 	assert.False(t, schema.Lookup("AWS::EC2::EIP").Attribute("Domain"))
 	assert.Nil(t, schema.Lookup("AWS::RDS::DBCluster"))
-	assert.Len(t, schema.Names(), 41)
+	assert.Len(t, schema.Names(), 42)
 }
 
 func TestCheck(t *testing.T) {

@@ -60,6 +60,7 @@ var types = []string{
 	"AWS::RDS::DBInstance",
 	"AWS::RDS::DBParameterGroup",
 	"AWS::RDS::DBSubnetGroup",
+	"AWS::Route53::HealthCheck",
 	"AWS::Route53::RecordSet",
 	"AWS::S3::Bucket",
 	"AWS::S3::BucketPolicy",
