@@ -84,6 +84,8 @@ func TestMissingDataIsTreatedAsAsked(t *testing.T) {
 			require.Equal(t, "OK", value(w, "none"))
 			w.Do(func(tx *core.Tx) { delete(tx.Region.TargetGroups[w.Targets].Targets, machine+":80") })
 			w.Run(200 * time.Second)
+			assert.Equal(t, "OK", value(w, "none"), "the last data of a longer range still counts")
+			w.Run(120 * time.Second)
 			assert.Equal(t, want, value(w, "none"))
 		})
 	}

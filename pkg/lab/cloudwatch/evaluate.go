@@ -73,7 +73,7 @@ func watch(tx *core.Tx, a *state.Alarm) {
 	var m MetricAlarm
 	decode(a.Config, &m)
 	a.Points = append(a.Points, a.Current)
-	if over := len(a.Points) - int(number(m.EvaluationPeriods, 1)); over > 0 {
+	if over := len(a.Points) - int(number(m.EvaluationPeriods, 1)) - beyond; over > 0 {
 		a.Points = slices.Delete(a.Points, 0, over)
 	}
 	value, reason, decided := decide(m, a.Points)
@@ -173,6 +173,33 @@ var compare = map[string]struct {
 	"LessThanOrEqualToThreshold":    {func(v, t float64) bool { return v <= t }, "less than or equal to"},
 }
 
+// beyond are the periods that AWS looks back at besides those of the evaluation, where
+// data is missing ("Configuring how CloudWatch alarms treat missing data": a range of 5
+// for 3 periods).
+const beyond = 2
+
+// evaluated are the points that count: the newest real ones, and as many of the missing
+// ones as the periods then lack.
+func evaluated(n int, points []state.Point) []state.Point {
+	recent := points[max(0, len(points)-n):]
+	if !slices.ContainsFunc(recent, func(p state.Point) bool { return p.Samples == 0 }) {
+		return recent
+	}
+	out := make([]state.Point, 0, n)
+	for _, p := range points {
+		if p.Samples > 0 {
+			out = append(out, p)
+		}
+	}
+	out = out[max(0, len(out)-n):]
+	for _, p := range recent {
+		if p.Samples == 0 && len(out) < len(recent) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // decide is the state that the ended periods make, and why. It decides nothing
 // where missing data shall be ignored.
 func decide(m MetricAlarm, points []state.Point) (value, reason string, decided bool) {
@@ -181,7 +208,7 @@ func decide(m MetricAlarm, points []state.Point) (value, reason string, decided 
 	threshold := *m.Threshold
 	var data, breaching, missing int64
 	var seen []string
-	for _, p := range points {
+	for _, p := range evaluated(int(n), points) {
 		if p.Samples == 0 {
 			missing++
 			if m.TreatMissingData == "breaching" {
