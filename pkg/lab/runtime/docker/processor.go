@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	goruntime "runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -22,8 +25,29 @@ type usage struct {
 	used time.Duration
 }
 
-// Processor compares what the machine used with what it could have had: all
-// machines share this computer, so one that takes its whole share is at 100.
+// share is how many processors a machine could have: all machines share this computer
+// with whatever else runs on it, a process as much as another.
+func share(all, machines, load float64) float64 {
+	return min(processors, all/machines, processors*all/max(load, all))
+}
+
+// load is how many processes want to run on this computer, on average over a minute; 0
+// where that is not told.
+func load() (v float64) {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	v, err = strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+// Processor compares what the machine used with what it could have had: one that
+// takes its whole share is at 100.
 func (r *Runtime) Processor(ctx context.Context, id string) (percent float64, known bool, err error) {
 	c, err := r.inspect(ctx, id)
 	if err != nil {
@@ -54,6 +78,6 @@ func (r *Runtime) Processor(ctx context.Context, id string) (percent float64, kn
 	if !had || wall <= 0 || now.used < before.used {
 		return 0, false, nil
 	}
-	share := min(processors, float64(goruntime.NumCPU())/float64(machines))
+	share := share(float64(goruntime.NumCPU()), float64(machines), load())
 	return min(100, 100*float64(now.used-before.used)/float64(wall)/share), true, nil
 }
