@@ -28,7 +28,7 @@ func (d *drill) data(ctx context.Context, list []*alarm) error {
 		if now := d.Clock.Now(); now.Sub(d.put) >= d.scale(20*time.Second) {
 			d.put = now
 			for _, a := range list {
-				_, err := d.cw.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: a.spec.Namespace, MetricData: []types.MetricDatum{{
+				_, err := a.cw.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: a.spec.Namespace, MetricData: []types.MetricDatum{{
 					MetricName: a.spec.MetricName, Dimensions: a.spec.Dimensions, Value: aws.Float64(a.cause.Value), Timestamp: aws.Time(now),
 				}}})
 				if err != nil {

@@ -54,7 +54,15 @@ type Options struct {
 	// Patience is how long an alarm may take to fire or to clear, in AWS time; 0: 30
 	// minutes, and two real ones at least.
 	Patience time.Duration
-	Tell     func(format string, args ...any)
+	// Elsewhere are stacks in other regions whose alarms watch the same stack.
+	Elsewhere []Elsewhere
+	Tell      func(format string, args ...any)
+}
+
+// Elsewhere is a stack of alarms in another region.
+type Elsewhere struct {
+	AWS   aws.Config
+	Stack *stack.State
 }
 
 // Alarm is what a drill has shown of one.
@@ -77,7 +85,6 @@ type drill struct {
 	Options
 	stack  *stack.State
 	alarms []*alarm
-	cw     *cloudwatch.Client
 	asg    *autoscaling.Client
 	hear   *listener
 	put    time.Time // when data was put last
@@ -87,6 +94,7 @@ type drill struct {
 type alarm struct {
 	Alarm
 	cause template.Cause
+	cw    *cloudwatch.Client // of its region
 	name  string
 	now   types.StateValue
 	why   string
@@ -98,10 +106,6 @@ type alarm struct {
 // Run makes every alarm of a stack fire and clear. The stack must be at rest and
 // serve. Its error names the alarms that did not.
 func Run(ctx context.Context, o Options, s *stack.State) (*Result, error) {
-	list, err := template.Alarms([]byte(s.Body))
-	if err != nil {
-		return nil, err
-	}
 	digest, err := template.Monitoring([]byte(s.Body))
 	if err != nil {
 		return nil, err
@@ -112,10 +116,17 @@ func Run(ctx context.Context, o Options, s *stack.State) (*Result, error) {
 	if o.Factor <= 0 {
 		o.Factor = 1
 	}
-	d := &drill{Options: o, stack: s, cw: cloudwatch.NewFromConfig(o.AWS), asg: autoscaling.NewFromConfig(o.AWS)}
-	for _, a := range list {
-		if r, ok := s.Resources[a.ID]; ok {
-			d.alarms = append(d.alarms, &alarm{Alarm: Alarm{ID: a.ID, Cause: a.Cause.Kind}, cause: a.Cause, name: r.ID})
+	d := &drill{Options: o, stack: s, asg: autoscaling.NewFromConfig(o.AWS)}
+	for _, p := range d.places() {
+		list, err := template.Alarms([]byte(p.Stack.Body))
+		if err != nil {
+			return nil, err
+		}
+		cw := cloudwatch.NewFromConfig(p.AWS)
+		for _, a := range list {
+			if r, ok := p.Stack.Resources[a.ID]; ok {
+				d.alarms = append(d.alarms, &alarm{Alarm: Alarm{ID: a.ID, Cause: a.Cause.Kind}, cause: a.Cause, cw: cw, name: r.ID})
+			}
 		}
 	}
 	if err := d.run(ctx); err != nil {
@@ -128,6 +139,11 @@ func Run(ctx context.Context, o Options, s *stack.State) (*Result, error) {
 	return out, nil
 }
 
+// places are all stacks with alarms, our own first.
+func (d *drill) places() []Elsewhere {
+	return append([]Elsewhere{{d.AWS, d.stack}}, d.Elsewhere...)
+}
+
 func (d *drill) run(ctx context.Context) (err error) {
 	if d.stack.Group == nil {
 		return errors.New("the stack has no group of instances to make trouble with")
@@ -136,15 +152,17 @@ func (d *drill) run(ctx context.Context) (err error) {
 		return err
 	}
 	if d.Hear != "" {
-		d.hear, err = listen(ctx, d.Hear, sns.NewFromConfig(d.AWS))
+		d.hear, err = listen(ctx, d.Hear)
 		if err != nil {
 			return err
 		}
 		defer d.hear.close()
-		for _, id := range slices.Sorted(maps.Keys(d.stack.Resources)) {
-			if r := d.stack.Resources[id]; r.Type == "AWS::SNS::Topic" {
-				if err := d.hear.subscribe(ctx, d, r.ID); err != nil {
-					return err
+		for _, p := range d.places() {
+			for _, id := range slices.Sorted(maps.Keys(p.Stack.Resources)) {
+				if r := p.Stack.Resources[id]; r.Type == "AWS::SNS::Topic" {
+					if err := d.hear.subscribe(ctx, d, sns.NewFromConfig(p.AWS), r.ID); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -197,14 +215,27 @@ func (d *drill) seconds(since time.Time) float64 {
 
 // look reads the states of all alarms, and notes which fired and which cleared.
 func (d *drill) look(ctx context.Context) error {
-	var names []string
+	names := map[*cloudwatch.Client][]string{}
+	for _, a := range d.alarms {
+		names[a.cw] = append(names[a.cw], a.name)
+	}
+	for cw, list := range names {
+		if err := d.lookAt(ctx, cw, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drill) lookAt(ctx context.Context, cw *cloudwatch.Client, names []string) error {
 	byName := map[string]*alarm{}
 	for _, a := range d.alarms {
-		names = append(names, a.name)
-		byName[a.name] = a
+		if a.cw == cw {
+			byName[a.name] = a
+		}
 	}
 	for some := range slices.Chunk(names, 100) {
-		out, err := d.cw.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{
+		out, err := cw.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{
 			AlarmNames: some, AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm},
 		})
 		if err != nil {
@@ -318,7 +349,7 @@ func (d *drill) heard(ctx context.Context, name string) (bool, error) {
 
 // published says whether the alarm's actions were carried out.
 func (d *drill) published(ctx context.Context, a *alarm) (bool, error) {
-	out, err := d.cw.DescribeAlarmHistory(ctx, &cloudwatch.DescribeAlarmHistoryInput{
+	out, err := a.cw.DescribeAlarmHistory(ctx, &cloudwatch.DescribeAlarmHistoryInput{
 		AlarmName: &a.name, HistoryItemType: types.HistoryItemTypeAction, MaxRecords: aws.Int32(100),
 		AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm},
 	})

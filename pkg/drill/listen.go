@@ -21,21 +21,21 @@ func launch(id, version string) *astypes.LaunchTemplateSpecification {
 
 // listener is an endpoint of HTTP that confirms subscriptions and hears alarms.
 type listener struct {
-	api    *sns.Client
 	server *http.Server
 	url    string
 
 	mu        sync.Mutex
-	confirmed map[string]error // by topic
-	heard     map[string]bool  // "NAME STATE"
+	api       map[string]*sns.Client // by topic
+	confirmed map[string]error       // by topic
+	heard     map[string]bool        // "NAME STATE"
 }
 
-func listen(ctx context.Context, address string, api *sns.Client) (*listener, error) {
+func listen(ctx context.Context, address string) (*listener, error) {
 	at, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("open a listener for alarms: %w", err)
 	}
-	l := &listener{api: api, url: "http://" + at.Addr().String() + "/", confirmed: map[string]error{}, heard: map[string]bool{}}
+	l := &listener{api: map[string]*sns.Client{}, url: "http://" + at.Addr().String() + "/", confirmed: map[string]error{}, heard: map[string]bool{}}
 	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = l.server.Serve(at) }() // ends by close
 	return l, nil
@@ -53,7 +53,14 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch m.Type {
 	case "SubscriptionConfirmation":
-		_, err := l.api.ConfirmSubscription(r.Context(), &sns.ConfirmSubscriptionInput{TopicArn: &m.TopicArn, Token: &m.Token})
+		l.mu.Lock()
+		api := l.api[m.TopicArn]
+		l.mu.Unlock()
+		if api == nil {
+			http.Error(w, "no topic of ours", http.StatusForbidden)
+			return
+		}
+		_, err := api.ConfirmSubscription(r.Context(), &sns.ConfirmSubscriptionInput{TopicArn: &m.TopicArn, Token: &m.Token})
 		l.mu.Lock()
 		l.confirmed[m.TopicArn] = err
 		l.mu.Unlock()
@@ -74,8 +81,11 @@ func (l *listener) has(name, state string) bool {
 }
 
 // subscribe has a topic tell the listener, once the topic has asked whether it may.
-func (l *listener) subscribe(ctx context.Context, d *drill, topic string) error {
-	if _, err := l.api.Subscribe(ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("http"), Endpoint: &l.url}); err != nil {
+func (l *listener) subscribe(ctx context.Context, d *drill, api *sns.Client, topic string) error {
+	l.mu.Lock()
+	l.api[topic] = api
+	l.mu.Unlock()
+	if _, err := api.Subscribe(ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("http"), Endpoint: &l.url}); err != nil {
 		return fmt.Errorf("subscribe to %s: %w", topic, err)
 	}
 	end := d.Clock.Now().Add(max(d.scale(5*time.Minute), 30*time.Second))

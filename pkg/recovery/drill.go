@@ -97,6 +97,7 @@ func NewDrill(o Options, scenario string) (*Drill, error) {
 	}
 	d.practice = rehearsal.State{
 		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-recovery-", Tags: release.Tags(site.Name, "recovery"), Gate: c.Gate, Run: c.Run,
+		Beside: c.BringBeside, Apart: c.Beside.Remove,
 		Own: func(values map[string]string, stack string) map[string]string {
 			return template.ForTest(values, site, stack)
 		},

@@ -74,6 +74,9 @@ func (s *State) adopt(ctx context.Context, values map[string]string) error {
 // that were made for it or as it went.
 func (s *State) erase(ctx context.Context) error {
 	holds, err := s.Stack.Has(ctx, typeDatabase)
+	if s.Apart != nil {
+		err = errors.Join(err, s.Apart(ctx, s.Stack.Name, s.token("delete-beside")))
+	}
 	err = errors.Join(err, s.Stack.Delete(ctx, s.token("delete")))
 	if s.Data.Client == nil || !holds && s.Data.Instance == "" && !s.madeData() {
 		return err

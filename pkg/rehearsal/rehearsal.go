@@ -137,6 +137,11 @@ type State struct {
 	Drill   func(ctx context.Context, run *pipeline.Run, s *stack.State) (*drill.Result, error)
 	NoDrill func() string
 
+	// Beside makes the small stacks that go with the test stack in other regions what its
+	// template says; op is a name for that. Apart removes them. nil: there are none.
+	Beside func(ctx context.Context, run *pipeline.Run, s *stack.State, op string) error
+	Apart  func(ctx context.Context, stack, token string) error
+
 	// Living is production as it is; nil: it is gone.
 	Living    *stack.State
 	Baseline  *Deployment // nil: there is none, the first release

@@ -188,7 +188,19 @@ func (s *State) make(ctx context.Context, run *pipeline.Run, c stack.Change) err
 	if out.Status != "CREATE_COMPLETE" {
 		return fmt.Errorf("%s is %s: %s", s.Stack.Name, out.Status, out.Why())
 	}
-	return nil
+	now, err := s.Stack.Read(ctx)
+	if err != nil {
+		return err
+	}
+	return s.beside(ctx, run, now, "create")
+}
+
+// beside brings what goes with the test stack in other regions after it.
+func (s *State) beside(ctx context.Context, run *pipeline.Run, now *stack.State, op string) error {
+	if s.Beside == nil {
+		return nil
+	}
+	return s.Beside(ctx, run, now, s.token(op))
 }
 
 // do executes a proposal and follows it.
@@ -386,7 +398,10 @@ func update(ctx context.Context, run *pipeline.Run, s *State) error {
 		return err
 	}
 	s.changed, s.rolled = out.Changed(), exchanged(s.Before.Group, now.Group)
-	return Landed(now, s.Candidate.Image, s.Before.Group)
+	if err := Landed(now, s.Candidate.Image, s.Before.Group); err != nil {
+		return err
+	}
+	return s.beside(ctx, run, now, "update")
 }
 
 // without says whether a side of the change has resources that its conditions leave
@@ -454,7 +469,11 @@ func goBack(ctx context.Context, run *pipeline.Run, s *State) error {
 	if !stack.Good(out.Status) {
 		return fmt.Errorf("the way back ended in %s: %s", out.Status, out.Why())
 	}
-	return nil
+	now, err := s.Stack.Read(ctx)
+	if err != nil {
+		return err
+	}
+	return s.beside(ctx, run, now, "back")
 }
 
 func compare(after string) func(context.Context, *pipeline.Run, *State) error {
@@ -537,6 +556,9 @@ func fireDrill(ctx context.Context, run *pipeline.Run, s *State) error {
 	}
 	run.Await("the alarms of %s", s.Stack.Name)
 	defer run.Await("")
+	if err := s.beside(ctx, run, now, "drill"); err != nil {
+		return err
+	}
 	began := run.Clock().Now()
 	if s.Record.Drill, err = s.Drill(ctx, run, now); err != nil {
 		return fmt.Errorf("fire drill: %w", err)

@@ -19,8 +19,17 @@ func (c *Chain) fireDrill(ctx context.Context, run *pipeline.Run, s *stack.State
 	if err != nil {
 		return nil, err
 	}
+	others, err := c.Beside.Find(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var elsewhere []drill.Elsewhere
+	for _, o := range others {
+		elsewhere = append(elsewhere, drill.Elsewhere{AWS: o.AWS, Stack: o.State})
+	}
 	return drill.Run(ctx, drill.Options{
-		AWS: cfg, Compute: c.Compute, Clock: c.Clock, Poll: c.Target.Poll, Factor: c.Target.Factor, Hear: c.Target.Hear, Tell: run.Note,
+		Elsewhere: elsewhere,
+		AWS:       cfg, Compute: c.Compute, Clock: c.Clock, Poll: c.Target.Poll, Factor: c.Target.Factor, Hear: c.Target.Hear, Tell: run.Note,
 	}, s)
 }
 

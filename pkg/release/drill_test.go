@@ -48,6 +48,7 @@ func TestEveryAlarmFiresInAFireDrill(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{
 		"Deploying": "data ", "GroupShort": "gone heard", "HighCpu": "busy heard", "NoHealthyHost": "unreachable heard",
+		"Outside1": "unreachable heard", "Outside2": "unreachable heard",
 		"Page": "parts heard", "StatusCheckFailed": "hang heard", "UnhealthyHosts": "unreachable heard",
 	}, got)
 

@@ -168,7 +168,13 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 		return err
 	}
 	if bad == nil {
-		return nil
+		if err := s.BringBeside(ctx, run, s.Live, operation(s.Number)); err != nil {
+			return &report.Failure{
+				Code: report.NeedsHuman, ID: "E-REL-27", What: fmt.Sprintf("release %d is in place, and what watches it from another region is not", s.Number),
+				Where: "stack " + s.Environment.Stack(), State: "production runs " + s.Rehearsal.Candidate.Image, Next: []string{"the same command again  # it goes on with it"}, Err: err,
+			}
+		}
+		return s.watched(ctx, run)
 	}
 	// The update is over, CloudFormation cannot take it back any more.
 	if err := s.conclude(ctx, trail.Failed, s.Outcome, bad.Error()); err != nil {
@@ -178,6 +184,17 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 		Code: report.NeedsHuman, ID: "E-REL-11", What: fmt.Sprintf("release %d is in place and not as it should be", s.Number), Where: "stack " + s.Environment.Stack(),
 		State: "production runs " + s.Rehearsal.Candidate.Image, Next: []string{"./station.sh rollback  # back to what ran before", "./station.sh status"}, Err: bad,
 	}
+}
+
+// watched looks at what watches production now; that it cannot be seen harms nobody.
+func (s *State) watched(ctx context.Context, run *pipeline.Run) error {
+	w, err := s.watches(ctx, s.Live)
+	if err != nil {
+		run.Note("who is told cannot be seen: %v", err)
+		return nil
+	}
+	s.Watched = w
+	return nil
 }
 
 func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error) {
@@ -201,9 +218,6 @@ func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error)
 	}
 	if err := s.drained(ctx, run); err != nil {
 		return nil, err
-	}
-	if s.Watched, err = s.Account.Watched(ctx, s.Live); err != nil {
-		run.Note("who is told cannot be seen: %v", err)
 	}
 	list, err := s.Checks.Check(ctx, s.Live, s.Rehearsal.Candidate.Key)
 	if err != nil {

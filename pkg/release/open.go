@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 
+	"github.com/build-deploy-chain/chain/pkg/beside"
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/compute/machines"
@@ -89,14 +90,23 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 			Target: &there, Client: compute.New(cfg), Key: e.Keys[region], Places: []trail.Place{{Site: e.Site.Name, Environment: e.Name, Region: region}},
 		})
 	}
+	out.Beside = &beside.Keeper{AWS: cfg, Poll: t.Poll, Clock: out.Clock, Factor: t.Factor}
 	out.DNS = route53.NewFromConfig(cfg)
 	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: out.DNS, clock: out.Clock}
 	return out, nil
 }
 
-// Regions are the other regions that any environment of this account is in.
+// BringBeside makes what goes with a stack in other regions what its template says.
+func (c *Chain) BringBeside(ctx context.Context, run *pipeline.Run, s *stack.State, op string) error {
+	run.Await("what goes with %s in other regions", s.Name)
+	defer run.Await("")
+	return c.Beside.Bring(ctx, s, op, run.Note)
+}
+
+// Regions are the other regions that any environment of this account is in, and the
+// one where all are watched from.
 func (c *Chain) Regions(ctx context.Context) ([]sweep.Region, error) {
-	var names []string
+	names := []string{template.OutsideRegion}
 	for _, s := range c.Config.Sites {
 		for _, e := range s.Environments {
 			if e.Account == c.Environment.Account {
@@ -210,7 +220,7 @@ func (c *Chain) Start() *State {
 	s := &State{Chain: c}
 	s.Rehearsal = rehearsal.State{
 		Account: c.Account, Checks: c.Checks, Prefix: site.Name + "-test-", Tags: Tags(site.Name, "test"), Gate: c.Gate,
-		Drill: c.fireDrill, NoDrill: s.noDrill,
+		Drill: c.fireDrill, NoDrill: s.noDrill, Beside: c.BringBeside, Apart: c.Beside.Remove,
 		Minutes: int(c.Environment.Monitoring / time.Minute), Run: c.Run, Triggers: triggers, Interrupted: c.Interrupted,
 		Own: s.forTest, Differing: template.OfTest, Without: template.Without, Data: rehearsal.Data{Client: c.Databases}, Cancel: c.Environment.Rollback.Cancel, Within: c.Environment.Rollback.Within,
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 
+	"github.com/build-deploy-chain/chain/pkg/beside"
 	"github.com/build-deploy-chain/chain/pkg/clock"
 	"github.com/build-deploy-chain/chain/pkg/compute"
 	"github.com/build-deploy-chain/chain/pkg/config"
@@ -38,6 +39,7 @@ type Chain struct {
 	Compute     *compute.Client
 	Databases   *database.Client
 	Account     *stack.Account
+	Beside      *beside.Keeper // of alarms that have to be in another region
 	Checks      rehearsal.Checks
 	DNS         *route53.Client     // Route 53 knows no regions
 	Copies      []image.Destination // the environment's other regions

@@ -162,7 +162,7 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 			}
 		}
 		row("protected", "%v", now.Protected)
-		watched, err := c.Account.Watched(ctx, now)
+		watched, err := c.watches(ctx, now)
 		if err != nil {
 			return "", nil, explain(ctx, "look at the alarms", &State{Chain: c}, err)
 		}
@@ -198,6 +198,26 @@ func (c *Chain) Status(ctx context.Context) (string, []report.Row, error) {
 		row("pending", "the outcome of release %d waits to be pushed; ./station.sh release does it", r.Number)
 	}
 	return outcome, rows, nil
+}
+
+// watches is what watches a stack, here and in other regions.
+func (c *Chain) watches(ctx context.Context, s *stack.State) (*stack.Watch, error) {
+	out, err := c.Account.Watched(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.Beside.Find(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range list {
+		w, err := b.Account.Watched(ctx, b.State)
+		if err != nil {
+			return nil, err
+		}
+		out.Add(w, " in "+b.AWS.Region)
+	}
+	return out, nil
 }
 
 // tellWatch tells what watches: what fires, what cannot, and who is not told.

@@ -335,6 +335,9 @@ func (w *world) forget() {
 func (w *world) stacks() []string {
 	var out []string
 	for _, s := range w.l.Status().Stacks {
+		if s.Name == "web-production-outside-"+region {
+			continue // production's, which comes and stays with it
+		}
 		out = append(out, s.Name)
 	}
 	return out

@@ -23,6 +23,15 @@ type Watch struct {
 	Unconfirmed []string
 }
 
+// Add is what watches the same from another stack.
+func (w *Watch) Add(other *Watch, where string) {
+	w.Alarms += other.Alarms
+	w.Firing, w.Unknown = append(w.Firing, other.Firing...), append(w.Unknown, other.Unknown...)
+	for _, u := range other.Unconfirmed {
+		w.Unconfirmed = append(w.Unconfirmed, u+where)
+	}
+}
+
 // Watched looks at all alarms of a stack, and at the subscriptions of its topics.
 func (a *Account) Watched(ctx context.Context, s *State) (*Watch, error) {
 	out := &Watch{}

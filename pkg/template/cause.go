@@ -145,7 +145,7 @@ func causeOf(r map[string]any, kind string) (Cause, error) {
 // watching are the types of resources that a fire drill is about. Who is told is
 // none of them: test stacks tell nobody.
 func watching(kind string) bool {
-	return strings.HasPrefix(kind, "AWS::CloudWatch::") || strings.HasPrefix(kind, "AWS::SNS::") && kind != TypeSubscription
+	return strings.HasPrefix(kind, "AWS::CloudWatch::") || kind == "AWS::Route53::HealthCheck" || strings.HasPrefix(kind, "AWS::SNS::") && kind != TypeSubscription
 }
 
 // Monitoring is a digest of the part of a template that watches: what a fire

@@ -72,10 +72,37 @@ func Check(body []byte) error {
 		}
 	}
 	c.circles()
+	c.beside(body)
 	if len(c.found) > 0 {
 		return c.found
 	}
 	return nil
+}
+
+// beside checks the templates of other regions that this one carries, and that their
+// parameters are known here.
+func (c *checker) beside(body []byte) {
+	all, err := Beside(body)
+	if err != nil {
+		c.problem("Resources", "%v", err)
+	}
+	for _, region := range slices.Sorted(maps.Keys(all)) {
+		var bad Problems
+		if errors.As(Check([]byte(all[region])), &bad) {
+			for _, p := range bad {
+				c.problem("the alarms of "+region, "%s", p)
+			}
+		}
+		t, err := load([]byte(all[region]))
+		if err != nil {
+			continue
+		}
+		for _, id := range keys(section(t, "Parameters")) {
+			if c.parameters[id] == nil && c.resources[id] == nil {
+				c.problem("the alarms of "+region+".Parameters."+id, "the environment has no such parameter or resource")
+			}
+		}
+	}
 }
 
 type checker struct {

@@ -12,7 +12,7 @@ import (
 
 // dashboard is what a person on call opens first: is something firing, are users
 // served, by how many instances, was there a release.
-func dashboard(w Watch) string {
+func dashboard(s Shape) string {
 	type note = map[string]any
 	balancer := []any{"LoadBalancer", "${LoadBalancer.LoadBalancerFullName}"}
 	target := append(balancer[:2:2], "TargetGroup", "${TargetGroup.TargetGroupFullName}")
@@ -30,8 +30,12 @@ func dashboard(w Watch) string {
 		})
 	}
 	text := "# ${AWS::StackName}\n[http://${Domain}/](http://${Domain}/)"
-	if w.Runbook != "" {
+	if w := s.Watch; w.Runbook != "" {
 		text += " · [runbook](" + w.Runbook + ")"
+	}
+	var seen [][]any
+	for i := range s.Zones {
+		seen = append(seen, metric("AWS/Route53", "HealthCheckStatus", []any{"HealthCheckId", "${" + HealthCheckID(i+1) + "}"}, note{"label": fmt.Sprintf("address %d", i+1)}))
 	}
 	return lines([]object{
 		place("text", 0, 0, 6, 3, object{{"markdown", text}}),
@@ -60,6 +64,9 @@ func dashboard(w Watch) string {
 		graph(5, "Status checks that fail", "Maximum",
 			metric("AWS/EC2", "StatusCheckFailed_Instance", group, note{"label": "instance"}),
 			metric("AWS/EC2", "StatusCheckFailed_System", group, note{"label": "host"})),
+		place("metric", 0, 21, 12, 6, object{
+			{"title", "Page seen from outside"}, {"region", OutsideRegion}, {"view", "timeSeries"}, {"stat", "Minimum"}, {"period", 60}, {"metrics", seen},
+		}),
 	})
 }
 

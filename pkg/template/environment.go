@@ -14,6 +14,7 @@ import (
 // differs between environments is a parameter.
 type Shape struct {
 	Site     string
+	Region   string // that it is for; "": any but us-east-1
 	Zones    int    // availability zones, each with a subnet and an Elastic IP
 	UserData string // of the instances, "" is none
 	Watch    Watch
@@ -49,6 +50,7 @@ func Environment(s Shape) *Template {
 	group(t, s)
 	record(t, s)
 	watch(t, s)
+	outside(t, s)
 	outputs(t, s)
 	if s.Database {
 		databaseParameters(t)

@@ -45,6 +45,7 @@ func Render(c *config.Config, e *config.Environment, region string, extend ...Ex
 		}
 		s.UserData = string(b)
 	}
+	s.Region = region
 	t := Environment(s)
 	for _, i := range c.Roles(e.Site)[1:] {
 		none := NotBaked

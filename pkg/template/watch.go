@@ -2,6 +2,7 @@ package template
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/awslabs/goformation/v7/cloudformation/cloudwatch"
@@ -41,11 +42,16 @@ func endpoint(to string) (protocol, address string) {
 	return "email", to
 }
 
-func topics(t *Template, w Watch) {
-	t.Add(TopicID, &sns.Topic{DisplayName: new(Sub("${AWS::StackName} alarms"))})
-	t.Add(TicketsID, &sns.Topic{DisplayName: new(Sub("${AWS::StackName} tickets"))})
+// topics are where alarms are told, and who hears it there.
+func topics(t *Template, w Watch, ids ...string) {
+	var all []string
+	for _, id := range ids {
+		what := map[string]string{TopicID: "alarms", TicketsID: "tickets"}[id]
+		t.Add(id, &sns.Topic{DisplayName: new(Sub("${AWS::StackName} " + what))})
+		all = append(all, Ref(id))
+	}
 	t.Add("TopicPolicy", &sns.TopicPolicy{
-		Topics: []string{Ref(TopicID), Ref(TicketsID)},
+		Topics: all,
 		PolicyDocument: object{
 			{"Version", "2012-10-17"},
 			{"Statement", []any{object{
@@ -53,29 +59,27 @@ func topics(t *Template, w Watch) {
 				{"Effect", "Allow"},
 				{"Principal", object{{"Service", "cloudwatch.amazonaws.com"}}},
 				{"Action", "sns:Publish"},
-				{"Resource", []string{Ref(TopicID), Ref(TicketsID)}},
+				{"Resource", all},
 				{"Condition", object{{"StringEquals", object{{"AWS:SourceAccount", Ref("AWS::AccountId")}}}}},
 			}}},
 		},
 	})
-	if len(w.Page)+len(w.Tickets) == 0 {
-		return
-	}
-	t.Conditions = append(t.Conditions, Condition{inProduction, Equals(Ref("Domain"), w.Domain)})
-	subscribe := func(topic string, list []string) {
-		for i, to := range list {
+	told := map[string][]string{TopicID: w.Page, TicketsID: w.Tickets}
+	for _, topic := range ids {
+		for i, to := range told[topic] {
+			if !slices.ContainsFunc(t.Conditions, func(c Condition) bool { return c.ID == inProduction }) {
+				t.Conditions = append(t.Conditions, Condition{inProduction, Equals(Ref("Domain"), w.Domain)})
+			}
 			protocol, address := endpoint(to)
 			t.Add(fmt.Sprintf("%sSubscription%d", topic, i+1), &sns.Subscription{
 				TopicArn: Ref(topic), Protocol: protocol, Endpoint: new(address),
 			}).Condition = inProduction
 		}
 	}
-	subscribe(TopicID, w.Page)
-	subscribe(TicketsID, w.Tickets)
 }
 
 func watch(t *Template, s Shape) {
-	topics(t, s.Watch)
+	topics(t, s.Watch, TopicID, TicketsID)
 	targets := []cloudwatch.Alarm_Dimension{
 		{Name: "LoadBalancer", Value: GetAtt(LoadBalancerID, "LoadBalancerFullName")},
 		{Name: "TargetGroup", Value: GetAtt(TargetGroupID, "TargetGroupFullName")},
@@ -149,7 +153,7 @@ func watch(t *Template, s Shape) {
 		ActionsSuppressor: new(GetAtt(DeployID, "Arn")), ActionsSuppressorWaitPeriod: new(60), ActionsSuppressorExtensionPeriod: new(120),
 	})
 	page.Metadata = Parts.Metadata()
-	t.Add(DashboardID, &cloudwatch.Dashboard{DashboardBody: Sub(dashboard(s.Watch))})
+	t.Add(DashboardID, &cloudwatch.Dashboard{DashboardBody: Sub(dashboard(s))})
 }
 
 // deploying is the alarm that tells nobody: whoever releases says so each minute,

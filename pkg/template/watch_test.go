@@ -59,8 +59,12 @@ func TestTheDigestOfWhatWatchesIsOfThatAlone(t *testing.T) {
 		return d
 	}
 	first := digest()
-	e.Sizes.Zones = 3
+	e.Sizes.InstanceType = "t3.large"
+	e.Site.UserData = ""
 	assert.Equal(t, first, digest())
+	e.Sizes.Zones = 3 // each has an address, which is watched from outside
+	assert.NotEqual(t, first, digest())
+	first = digest()
 	e.Monitor.Runbook = "https://wiki.example/runbook"
 	assert.NotEqual(t, first, digest())
 }
