@@ -469,6 +469,21 @@ func (Monitor) Open(ctx context.Context) error {
 	})
 }
 
+// Publish tells CloudWatch how old production's image and backups are; alarms fire where nobody does for a day.
+func (Monitor) Publish(ctx context.Context) error {
+	return run(ctx, "monitor:publish", func(ctx context.Context, r *report.Report) error {
+		c, err := open(ctx, r, true)
+		if err != nil {
+			return err
+		}
+		rows, err := c.Publish(ctx)
+		if err == nil {
+			r.Summary("published", rows...)
+		}
+		return err
+	})
+}
+
 // Station is this machine.
 type Station mg.Namespace
 

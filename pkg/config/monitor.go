@@ -15,10 +15,13 @@ type Monitor struct {
 	Runbook string   // URL, "" for none
 	// Drill is how long a fire drill counts, 30 days unless told.
 	Drill time.Duration
+	// ImageAge and BackupAge are how old the image that runs and the database's newest
+	// snapshot may get before a ticket says so; 30 days and 26 hours unless told.
+	ImageAge, BackupAge time.Duration
 }
 
 func (r *reader) monitor(m *node) Monitor {
-	out := Monitor{Drill: 30 * 24 * time.Hour}
+	out := Monitor{Drill: 30 * 24 * time.Hour, ImageAge: 30 * 24 * time.Hour, BackupAge: 26 * time.Hour}
 	if m == nil {
 		return out
 	}
@@ -38,6 +41,8 @@ func (r *reader) monitor(m *node) Monitor {
 		return nil
 	})
 	m.duration("drill", &out.Drill, 365*24*time.Hour)
+	m.duration("image_age", &out.ImageAge, 365*24*time.Hour)
+	m.duration("backup_age", &out.BackupAge, 365*24*time.Hour)
 	m.rest()
 	return out
 }

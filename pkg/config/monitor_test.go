@@ -29,17 +29,18 @@ func monitored(monitor string) (config.Monitor, error) {
 func TestMonitor(t *testing.T) {
 	m, err := monitored("")
 	require.NoError(t, err)
-	assert.Equal(t, config.Monitor{Drill: 720 * time.Hour}, m)
+	assert.Equal(t, config.Monitor{Drill: 720 * time.Hour, ImageAge: 720 * time.Hour, BackupAge: 26 * time.Hour}, m)
 	m, err = monitored(`        monitor:
           page: [oncall@example.com, "https://events.example/integration/k/enqueue"]
           tickets: [team@example.com]
           runbook: https://wiki.example/web
           drill: 24h
+          image_age: 240h
 `)
 	require.NoError(t, err)
 	assert.Equal(t, config.Monitor{
 		Page: []string{"oncall@example.com", "https://events.example/integration/k/enqueue"}, Tickets: []string{"team@example.com"},
-		Runbook: "https://wiki.example/web", Drill: 24 * time.Hour,
+		Runbook: "https://wiki.example/web", Drill: 24 * time.Hour, ImageAge: 240 * time.Hour, BackupAge: 26 * time.Hour,
 	}, m)
 	_, err = monitored(`        monitor:
           page:

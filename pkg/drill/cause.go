@@ -25,24 +25,66 @@ func (d *drill) data(ctx context.Context, list []*alarm) error {
 	err := d.await(ctx, "fire", list, func(a *alarm) bool {
 		return a.Seconds > 0
 	}, func(ctx context.Context) error {
-		if now := d.Clock.Now(); now.Sub(d.put) >= d.scale(20*time.Second) {
-			d.put = now
-			for _, a := range list {
-				_, err := a.cw.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: a.spec.Namespace, MetricData: []types.MetricDatum{{
-					MetricName: a.spec.MetricName, Dimensions: a.spec.Dimensions, Value: aws.Float64(a.cause.Value), Timestamp: aws.Time(now),
-				}}})
-				if err != nil {
-					return fmt.Errorf("put data for alarm %s: %w", a.ID, err)
-				}
-			}
-		}
-		return nil
+		return d.putAll(ctx, list, func(a *alarm) float64 { return a.cause.Value })
 	})
 	if err != nil {
 		return err
 	}
 	d.begin(list)
 	return d.await(ctx, "clear", list, d.quiet)
+}
+
+// putAll puts a value for each alarm's metric, unless that was done a moment ago.
+func (d *drill) putAll(ctx context.Context, list []*alarm, value func(*alarm) float64) error {
+	now := d.Clock.Now()
+	if now.Sub(d.put) < d.scale(20*time.Second) {
+		return nil
+	}
+	d.put = now
+	for _, a := range list {
+		_, err := a.cw.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: a.spec.Namespace, MetricData: []types.MetricDatum{{
+			MetricName: a.spec.MetricName, Dimensions: a.spec.Dimensions, Value: aws.Float64(value(a)), Timestamp: aws.Time(now),
+		}}})
+		if err != nil {
+			return fmt.Errorf("put data for alarm %s: %w", a.ID, err)
+		}
+	}
+	return nil
+}
+
+// silence waits until the alarms fire for want of data, since nobody tells the ages of
+// a test stack. Then it puts good values until they clear, and bad ones until they fire
+// again: their periods are too long to see the end of those.
+func (d *drill) silence(ctx context.Context, list []*alarm) error {
+	d.Tell("%d alarms fire since nobody puts their data", len(list))
+	fires := func(a *alarm) bool { return a.now == types.StateValueAlarm }
+	began := d.Clock.Now()
+	err := d.await(ctx, "fire for want of data", list, func(a *alarm) bool {
+		if fires(a) && a.Seconds == 0 {
+			a.Seconds = max(d.seconds(began), 0.1)
+		}
+		return fires(a)
+	})
+	if err != nil {
+		return err
+	}
+	d.begin(list)
+	err = d.await(ctx, "clear", list, func(a *alarm) bool { return a.now == types.StateValueOk }, func(ctx context.Context) error {
+		return d.putAll(ctx, list, func(a *alarm) float64 { return a.cause.Value })
+	})
+	if err != nil {
+		return err
+	}
+	d.put = time.Time{}
+	return d.await(ctx, "fire at a bad value", list, fires, func(ctx context.Context) error {
+		return d.putAll(ctx, list, func(a *alarm) float64 {
+			beyond := aws.ToFloat64(a.spec.Threshold) + 1
+			if strings.HasPrefix(string(a.spec.ComparisonOperator), "Less") {
+				beyond -= 2
+			}
+			return beyond
+		})
+	})
 }
 
 // unreachable closes the way to the instances, and lets one of them hang.

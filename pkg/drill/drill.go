@@ -5,6 +5,7 @@
 // Every cause is carried out by calls to AWS alone, for no machine lets anybody
 // in. Causes that do not disturb each other act at once:
 //
+//	silence              nobody puts the alarms' own metrics; then good values are put, then bad ones
 //	data                 values are put for the alarms' own metrics
 //	unreachable, hang    nobody gets through to the instances any more; one hangs
 //	gone                 all instances are terminated, and none comes
@@ -171,6 +172,7 @@ func (d *drill) run(ctx context.Context) (err error) {
 		kinds []string
 		act   func(context.Context, []*alarm) error
 	}{
+		{[]string{template.KindSilence}, d.silence},
 		{[]string{template.KindData}, d.data},
 		{[]string{template.KindUnreachable, template.KindHang}, d.unreachable},
 		{[]string{template.KindGone, template.KindBusy, template.KindHang}, d.gone},
@@ -196,7 +198,7 @@ func of(list []*alarm, kinds ...string) []*alarm {
 // quiet says whether an alarm is at rest. One whose metric is put by others has no
 // data here before the drill.
 func (d *drill) quiet(a *alarm) bool {
-	return a.now == types.StateValueOk || a.Cause == template.KindData && a.now == types.StateValueInsufficientData
+	return a.now == types.StateValueOk || a.Cause == template.KindSilence || a.Cause == template.KindData && a.now == types.StateValueInsufficientData
 }
 
 func (d *drill) scale(t time.Duration) time.Duration { return time.Duration(float64(t) / d.Factor) }

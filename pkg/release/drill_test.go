@@ -47,7 +47,7 @@ func TestEveryAlarmFiresInAFireDrill(t *testing.T) {
 		assert.Less(t, a.Seconds, time.Hour.Seconds(), a.ID)
 	}
 	assert.Equal(t, map[string]string{
-		"Deploying": "data ", "GroupShort": "gone heard", "HighCpu": "busy heard", "NoHealthyHost": "unreachable heard",
+		"Deploying": "data ", "GroupShort": "gone heard", "HighCpu": "busy heard", "ImageOld": "silence heard", "NoHealthyHost": "unreachable heard",
 		"Outside1": "unreachable heard", "Outside2": "unreachable heard",
 		"Page": "parts heard", "StatusCheckFailed": "hang heard", "UnhealthyHosts": "unreachable heard",
 	}, got)

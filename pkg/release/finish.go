@@ -60,6 +60,7 @@ func execute(ctx context.Context, run *pipeline.Run, s *State) error {
 		return err
 	}
 	s.phase(ctx, run, "production")
+	s.publish(ctx, run) // an alarm that is made finds its data there
 	return s.told(run).Execute(ctx, s.Proposal)
 }
 
@@ -174,7 +175,8 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 				Where: "stack " + s.Environment.Stack(), State: "production runs " + s.Rehearsal.Candidate.Image, Next: []string{"the same command again  # it goes on with it"}, Err: err,
 			}
 		}
-		return s.watched(ctx, run)
+		s.watched(ctx, run)
+		return nil
 	}
 	// The update is over, CloudFormation cannot take it back any more.
 	if err := s.conclude(ctx, trail.Failed, s.Outcome, bad.Error()); err != nil {
@@ -187,14 +189,13 @@ func check(ctx context.Context, run *pipeline.Run, s *State) error {
 }
 
 // watched looks at what watches production now; that it cannot be seen harms nobody.
-func (s *State) watched(ctx context.Context, run *pipeline.Run) error {
+func (s *State) watched(ctx context.Context, run *pipeline.Run) {
 	w, err := s.watches(ctx, s.Live)
 	if err != nil {
 		run.Note("who is told cannot be seen: %v", err)
-		return nil
 	}
 	s.Watched = w
-	return nil
+	s.publish(ctx, run)
 }
 
 func (s *State) inspect(ctx context.Context, run *pipeline.Run) (bad, err error) {

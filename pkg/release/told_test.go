@@ -43,7 +43,7 @@ func TestWhoIsTold(t *testing.T) {
 	_, rows, err := w.chain(t).Status(t.Context())
 	require.NoError(t, err)
 	status := fmt.Sprint(rows)
-	assert.Contains(t, status, "9: 0 fire")
+	assert.Contains(t, status, "10: 0 fire")
 	assert.Contains(t, status, "oncall@example.com of Topic: its subscription was never confirmed")
 	assert.Contains(t, status, "oncall@example.com of Topic in us-east-1")
 	assert.Contains(t, status, "team@example.com of Tickets")

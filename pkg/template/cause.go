@@ -23,7 +23,7 @@ const (
 // nobody would know that it ever fires: Check refuses those that have none.
 type Cause struct {
 	Kind  string
-	Value float64 // of KindData
+	Value float64 // of KindData; of KindSilence one that is good
 }
 
 // Kinds of causes. All of them are carried out by calls to AWS alone, since no
@@ -35,6 +35,7 @@ const (
 	KindBusy        = "busy"
 	KindData        = "data"
 	KindParts       = "parts"
+	KindSilence     = "silence"
 )
 
 var (
@@ -54,12 +55,16 @@ var (
 // of AWS's.
 func Data(value float64) Cause { return Cause{KindData, value} }
 
+// Silence means that nobody puts the alarm's own metric, for which missing data is
+// breaching; good is a value that clears it.
+func Silence(good float64) Cause { return Cause{KindSilence, good} }
+
 // Metadata is what an alarm says of its cause.
 func (c Cause) Metadata() map[string]any { return map[string]any{metadataKey: c.members()} }
 
 func (c Cause) members() map[string]any {
 	m := map[string]any{causeKey: c.Kind}
-	if c.Kind == KindData {
+	if c.Kind == KindData || c.Kind == KindSilence {
 		m[valueKey] = c.Value
 	}
 	return m
@@ -124,7 +129,7 @@ func causeOf(r map[string]any, kind string) (Cause, error) {
 	case float64:
 		c.Value = v
 	}
-	kinds := []string{KindUnreachable, KindHang, KindGone, KindBusy, KindData}
+	kinds := []string{KindUnreachable, KindHang, KindGone, KindBusy, KindData, KindSilence}
 	if kind == typeComposite {
 		kinds = []string{KindParts}
 	}
@@ -134,10 +139,12 @@ func causeOf(r map[string]any, kind string) (Cause, error) {
 		return c, fmt.Errorf("no cause is written down (metadata %s.%s), so nobody knows that it ever fires: one of %s", metadataKey, causeKey, strings.Join(kinds, ", "))
 	case !slices.Contains(kinds, c.Kind):
 		return c, fmt.Errorf("there is no cause %q for it, but %s", c.Kind, strings.Join(kinds, ", "))
-	case c.Kind == KindData && m[valueKey] == nil:
-		return c, fmt.Errorf("cause %s needs %s.%s", KindData, metadataKey, valueKey)
-	case c.Kind == KindData && (namespace == "" || strings.HasPrefix(namespace, "AWS/")):
-		return c, fmt.Errorf("cause %s is for metrics of one's own, nobody but AWS can put %q", KindData, namespace)
+	case (c.Kind == KindData || c.Kind == KindSilence) && m[valueKey] == nil:
+		return c, fmt.Errorf("cause %s needs %s.%s", c.Kind, metadataKey, valueKey)
+	case (c.Kind == KindData || c.Kind == KindSilence) && (namespace == "" || strings.HasPrefix(namespace, "AWS/")):
+		return c, fmt.Errorf("cause %s is for metrics of one's own, nobody but AWS can put %q", c.Kind, namespace)
+	case c.Kind == KindSilence && section(r, "Properties")["TreatMissingData"] != "breaching":
+		return c, fmt.Errorf("cause %s is for alarms whose TreatMissingData is breaching", KindSilence)
 	}
 	return c, nil
 }

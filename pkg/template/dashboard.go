@@ -33,6 +33,7 @@ func dashboard(s Shape) string {
 	if w := s.Watch; w.Runbook != "" {
 		text += " · [runbook](" + w.Runbook + ")"
 	}
+	own := []any{"Stack", "${AWS::StackName}"}
 	var seen [][]any
 	for i := range s.Zones {
 		seen = append(seen, metric("AWS/Route53", "HealthCheckStatus", []any{"HealthCheckId", "${" + HealthCheckID(i+1) + "}"}, note{"label": fmt.Sprintf("address %d", i+1)}))
@@ -42,7 +43,7 @@ func dashboard(s Shape) string {
 		place("alarm", 6, 0, 18, 3, object{
 			{"title", "Alarms"},
 			{"alarms", []string{
-				"${" + PageID + ".Arn}", "${NoHealthyHost.Arn}", "${UnhealthyHosts.Arn}", "${GroupShort.Arn}", "${StatusCheckFailed.Arn}", "${HighCpu.Arn}", "${" + DeployID + ".Arn}",
+				"${" + PageID + ".Arn}", "${NoHealthyHost.Arn}", "${UnhealthyHosts.Arn}", "${GroupShort.Arn}", "${StatusCheckFailed.Arn}", "${HighCpu.Arn}", "${ImageOld.Arn}", "${" + DeployID + ".Arn}",
 			}},
 		}),
 		graph(0, "Connections, and releases", "Sum",
@@ -67,6 +68,12 @@ func dashboard(s Shape) string {
 		place("metric", 0, 21, 12, 6, object{
 			{"title", "Page seen from outside"}, {"region", OutsideRegion}, {"view", "timeSeries"}, {"stat", "Minimum"}, {"period", 60}, {"metrics", seen},
 		}),
+		graph(7, "Days of the image, and seconds of rehearsals and releases", "Maximum",
+			metric(Namespace, MetricImageAge, own, note{"label": "image, days"}),
+			metric(Namespace, MetricBackupAge, own, note{"label": "backup, hours"}),
+			metric(Namespace, MetricRehearsal, own, note{"label": "rehearsal", "yAxis": "right"}),
+			metric(Namespace, MetricRelease, own, note{"label": "release", "yAxis": "right"}),
+			metric(Namespace, MetricAvailability, own, note{"label": "answered, percent"})),
 	})
 }
 

@@ -34,7 +34,7 @@ func Render(c *config.Config, e *config.Environment, region string, extend ...Ex
 		return nil, fmt.Errorf("%s is not in region %s", e.Stack(), region)
 	}
 	s := Shape{Site: e.Site.Name, Zones: e.Sizes.Zones, Database: e.Database != nil}
-	s.Watch = Watch{Domain: e.Domain, Page: e.Monitor.Page, Tickets: e.Monitor.Tickets, Runbook: e.Monitor.Runbook}
+	s.Watch = Watch{Domain: e.Domain, Page: e.Monitor.Page, Tickets: e.Monitor.Tickets, Runbook: e.Monitor.Runbook, ImageAge: e.Monitor.ImageAge, BackupAge: e.Monitor.BackupAge}
 	if e.Site.UserData != "" {
 		b, err := os.ReadFile(filepath.Join(c.Dir, filepath.FromSlash(e.Site.UserData)))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/awslabs/goformation/v7/cloudformation/cloudwatch"
 	"github.com/awslabs/goformation/v7/cloudformation/sns"
@@ -22,6 +23,12 @@ const (
 const (
 	Namespace       = "Chain"
 	MetricDeploying = "Deploying" // 1 in each minute of a release
+
+	MetricImageAge     = "AmiAgeDays"
+	MetricBackupAge    = "BackupAgeHours" // of the newest snapshot of the database
+	MetricRehearsal    = "RehearsalSeconds"
+	MetricRelease      = "ReleaseSeconds"
+	MetricAvailability = "AvailabilityPercent" // of requests that were answered while production changed
 )
 
 const inProduction = "IsThisDomain"
@@ -32,6 +39,9 @@ type Watch struct {
 	Page    []string // mail addresses and https URLs that are told what wakes somebody
 	Tickets []string // likewise, of everything else
 	Runbook string   // URL, shown on the dashboard; "" is none
+	// ImageAge and BackupAge are how old production's image and the newest snapshot of its
+	// database may get; 0: 30 days and 26 hours.
+	ImageAge, BackupAge time.Duration
 }
 
 // endpoint is how SNS reaches one of them.
@@ -47,7 +57,7 @@ func topics(t *Template, w Watch, ids ...string) {
 	var all []string
 	for _, id := range ids {
 		what := map[string]string{TopicID: "alarms", TicketsID: "tickets"}[id]
-		t.Add(id, &sns.Topic{DisplayName: new(Sub("${AWS::StackName} " + what))})
+		t.Add(id, &sns.Topic{DisplayName: new(Join(" ", Ref("AWS::StackName"), what))})
 		all = append(all, Ref(id))
 	}
 	t.Add("TopicPolicy", &sns.TopicPolicy{
@@ -144,6 +154,10 @@ func watch(t *Template, s Shape) {
 		EvaluationPeriods: 10, TreatMissingData: new("breaching"),
 	})
 	deploying(t)
+	stale(t, "ImageOld", MetricImageAge, "The image is old", s.Watch.ImageAge, 30*24*time.Hour, 24*time.Hour)
+	if s.Database {
+		stale(t, "BackupOld", MetricBackupAge, "The newest snapshot of the database is old", s.Watch.BackupAge, 26*time.Hour, time.Hour).Condition = hasDatabase
+	}
 	page := t.Add(PageID, &cloudwatch.CompositeAlarm{
 		AlarmDescription: new("Users are not served, or soon will not be"),
 		AlarmRule:        Sub(`ALARM("${NoHealthyHost}") OR (ALARM("${UnhealthyHosts}") AND ALARM("${GroupShort}"))`),
@@ -154,6 +168,24 @@ func watch(t *Template, s Shape) {
 	})
 	page.Metadata = Parts.Metadata()
 	t.Add(DashboardID, &cloudwatch.Dashboard{DashboardBody: Sub(dashboard(s))})
+}
+
+// stale is the alarm on an age that the chain publishes, in units of time: it fires when
+// it is too much, and when nobody has told it for a day.
+func stale(t *Template, id, metric, what string, limit, usual, unit time.Duration) *Resource {
+	if limit == 0 {
+		limit = usual
+	}
+	r := t.Add(id, &cloudwatch.Alarm{
+		AlarmDescription: new(what + ", or nobody has told its age for a day (./station.sh monitor:publish)"),
+		Namespace:        new(Namespace), MetricName: new(metric),
+		Dimensions: []cloudwatch.Alarm_Dimension{{Name: "Stack", Value: Ref("AWS::StackName")}},
+		Statistic:  new("Maximum"), ComparisonOperator: "GreaterThanThreshold", Threshold: new(limit.Hours() / unit.Hours()),
+		Period: new(3600), EvaluationPeriods: 24, DatapointsToAlarm: new(24), TreatMissingData: new("breaching"),
+		AlarmActions: []string{Ref(TicketsID)}, OKActions: []string{Ref(TicketsID)},
+	})
+	r.Metadata = Silence(0).Metadata()
+	return r
 }
 
 // deploying is the alarm that tells nobody: whoever releases says so each minute,

@@ -22,7 +22,7 @@ func TestEveryAlarmHasACause(t *testing.T) {
 		{ID: "Deploying", Cause: template.Data(1)},
 		{ID: "GroupShort", Cause: template.Gone},
 		{ID: "HighCpu", Cause: template.Busy},
-		{ID: "NoHealthyHost", Cause: template.Unreachable},
+		{ID: "ImageOld", Cause: template.Silence(0)}, {ID: "NoHealthyHost", Cause: template.Unreachable},
 		{ID: "Page", Cause: template.Parts},
 		{ID: "StatusCheckFailed", Cause: template.Hang},
 		{ID: "UnhealthyHosts", Cause: template.Unreachable},

@@ -72,7 +72,11 @@ func watch(tx *core.Tx, a *state.Alarm) {
 	}
 	var m MetricAlarm
 	decode(a.Config, &m)
-	a.Points = append(a.Points, a.Current)
+	if long(a) {
+		a.Points = slide(tx, m)
+	} else {
+		a.Points = append(a.Points, a.Current)
+	}
 	if over := len(a.Points) - int(number(m.EvaluationPeriods, 1)) - beyond; over > 0 {
 		a.Points = slices.Delete(a.Points, 0, over)
 	}
@@ -81,6 +85,23 @@ func watch(tx *core.Tx, a *state.Alarm) {
 		turn(tx, a, value, reason, "")
 	}
 	start(tx, a)
+}
+
+// long says whether an alarm's period is more than the minute after which every alarm
+// is looked at again ("Evaluating an alarm": the periods then end now, each time).
+func long(a *state.Alarm) bool {
+	period, _ := a.Config["Period"].(float64)
+	return a.Parts == nil && period > 60
+}
+
+// slide are the periods that end now, from what was written down.
+func slide(tx *core.Tx, m MetricAlarm) (points []state.Point) {
+	period := tx.Scale(time.Duration(number(m.Period, 60)) * time.Second)
+	for k := number(m.EvaluationPeriods, 1) + beyond; k > 0; k-- {
+		from := tx.Now.Add(-time.Duration(k) * period)
+		points = append(points, custom(tx, m.Namespace, m.MetricName, toMap(m.Dimensions), from, from.Add(period)))
+	}
+	return points
 }
 
 // calculate samples the metrics of an expression and, at the end of the period,
@@ -132,6 +153,9 @@ func start(tx *core.Tx, a *state.Alarm) {
 		if f, err := formulaOf(m.Metrics); err == nil {
 			period, a.Parts = float64(f.period), map[string]state.Point{}
 		}
+	}
+	if long(a) {
+		period = 60
 	}
 	length := max(tx.Scale(time.Duration(period)*time.Second), 10*time.Millisecond)
 	a.Current = state.Point{Start: tx.Now}

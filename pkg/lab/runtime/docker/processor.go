@@ -26,9 +26,10 @@ type usage struct {
 }
 
 // share is how many processors a machine could have: all machines share this computer
-// with whatever else runs on it, a process as much as another.
+// with whatever else runs on it. Where more wants to run than can, not each gets as
+// much as another: one that burns what it gets had 70 % of an equal part, or more.
 func share(all, machines, load float64) float64 {
-	return min(processors, all/machines, processors*all/max(load, all))
+	return min(processors, all/machines, processors*all/max(2*load-all, all))
 }
 
 // load is how many processes want to run on this computer, on average over a minute; 0
