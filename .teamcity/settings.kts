@@ -22,7 +22,8 @@ project {
     buildType(NightlyCheck)
     buildType(NightlyDrDrill)
     buildType(SweepUp)
-    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, Backup, NightlyCheck, NightlyDrDrill, SweepUp)
+    buildType(Publish)
+    buildTypesOrder = listOf(Check, Bake, ChangeTest, PushToProduction, Backup, NightlyCheck, NightlyDrDrill, SweepUp, Publish)
     features {
         sharedResource {
             id = "PRODUCTION"
@@ -280,6 +281,33 @@ object SweepUp : BuildType({
                 seconds = "0"
                 minutes = "30"
                 hours = "4"
+                dayOfMonth = "*"
+                month = "*"
+                dayOfWeek = "?"
+                timezone = "UTC"
+            }
+            branchFilter = "+:<default>"
+            triggerBuild = always()
+            withPendingChangesOnly = false
+            enableQueueOptimization = false
+        }
+    }
+    features { sharedResources { readLock("Production") } }
+})
+
+// Alarms fire where nobody has told the ages of image and backups for a day.
+object Publish : BuildType({
+    templates(Station, OnAws)
+    name = "Publish figures"
+    maxRunningBuilds = 1
+    params { param("chain.target", "monitor:publish") }
+    vcs { branchFilter = "+:<default>" }
+    triggers {
+        schedule {
+            schedulingPolicy = cron {
+                seconds = "0"
+                minutes = "10"
+                hours = "*/6"
                 dayOfMonth = "*"
                 month = "*"
                 dayOfWeek = "?"

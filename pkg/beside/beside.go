@@ -30,6 +30,9 @@ import (
 // that comes first would wake somebody for want of data.
 const settling = 5 * time.Minute
 
+// attempts are made of one change, each by a run of its own.
+const attempts = 9
+
 // Keeper makes and removes the small stacks of the environments of one region.
 type Keeper struct {
 	AWS    aws.Config // of the environments' region
@@ -110,22 +113,28 @@ func (k *Keeper) bring(ctx context.Context, s *stack.State, region, body, op str
 			return err
 		}
 	}
-	p, err := st.Propose(ctx, c)
-	if err != nil || p.Empty {
-		return err
+	// What a run before this one began, and what ended badly, is tried once more.
+	for n := 1; ; n++ {
+		c.Name = fmt.Sprintf("%s-%d", op, n)
+		p, err := st.Propose(ctx, c)
+		if err != nil || p.Empty {
+			return err
+		}
+		if err := st.Execute(ctx, p); err != nil {
+			return err
+		}
+		out, err := st.Follow(ctx, stack.Operation{Token: c.Name, StackID: p.StackID})
+		if err != nil {
+			return err
+		}
+		if stack.Good(out.Status) {
+			note("%s in %s watches from outside", st.Name, region)
+			return nil
+		}
+		if !p.Started || n == attempts {
+			return fmt.Errorf("stack %s ended in %s: %s", st.Name, out.Status, out.Why())
+		}
 	}
-	if err := st.Execute(ctx, p); err != nil {
-		return err
-	}
-	out, err := st.Follow(ctx, stack.Operation{Token: op, StackID: p.StackID})
-	if err != nil {
-		return err
-	}
-	if !stack.Good(out.Status) {
-		return fmt.Errorf("stack %s ended in %s: %s", st.Name, out.Status, out.Why())
-	}
-	note("%s in %s watches from outside", st.Name, region)
-	return nil
 }
 
 // settle waits until the health checks of a stack have data.

@@ -34,7 +34,8 @@ func TestWhoIsTold(t *testing.T) {
 	_, err := w.release(t)
 	require.NoError(t, err)
 
-	w.told(t, "{page: [oncall@example.com], tickets: [team@example.com]}")
+	// The second is told from another region, too, by a stack whose template the first carries.
+	w.told(t, "{page: [oncall@example.com, second@example.com], tickets: [team@example.com]}")
 	s, err := w.release(t)
 	require.NoError(t, err)
 	assert.Contains(t, s.Live.Resources, "TicketsSubscription1")
@@ -43,9 +44,10 @@ func TestWhoIsTold(t *testing.T) {
 	_, rows, err := w.chain(t).Status(t.Context())
 	require.NoError(t, err)
 	status := fmt.Sprint(rows)
-	assert.Contains(t, status, "10: 0 fire")
+	assert.Contains(t, status, "{alarms 10: ")
 	assert.Contains(t, status, "oncall@example.com of Topic: its subscription was never confirmed")
 	assert.Contains(t, status, "oncall@example.com of Topic in us-east-1")
+	assert.Contains(t, status, "second@example.com of Topic in us-east-1")
 	assert.Contains(t, status, "team@example.com of Tickets")
 
 	link, page, err := w.chain(t).Dashboard(t.Context())
