@@ -210,7 +210,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "…"},
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "…"},
 	{regexp.MustCompile(`\b[0-9a-fA-F]{12,}\b`), "…"},
-	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms)\b`), "…"},
+	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms|µs)\b`), "…"},
 	{regexp.MustCompile(`(expected time of a way back: ).*`), "$1…"},
 	{regexp.MustCompile(`(?m)^((?:.*text=')?  took +).*?('\]|$)`), "$1…$2"},
 	{regexp.MustCompile(`(log: console and target of )(?:i-…(?:, )?)+`), "$1…"},
