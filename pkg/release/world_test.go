@@ -119,18 +119,21 @@ type kept struct {
 var (
 	// released has one page in production.
 	released = &kept{make: func(t testing.TB, w *world) {
+		t.Helper()
 		w.page(t, "Hello World")
 		_, err := w.release(t)
 		require.NoError(t, err)
 	}}
 	// rehearsed has a second page, which passed its change test.
 	rehearsed = &kept{from: released, make: func(t testing.TB, w *world) {
+		t.Helper()
 		w.page(t, "Hello World, again")
 		_, err := w.run(t.Context(), t, true, 0)
 		require.NoError(t, err)
 	}}
 	// changed has it in production.
 	changed = &kept{from: rehearsed, make: func(t testing.TB, w *world) {
+		t.Helper()
 		_, err := w.release(t)
 		require.NoError(t, err)
 	}}
@@ -160,7 +163,7 @@ func (k *kept) copy(t testing.TB, from, to string) {
 func (k *kept) open(t testing.TB, options ...func(*lab.Options)) *world {
 	t.Helper()
 	k.once.Do(func() {
-		dir, err := os.MkdirTemp(keeping, "")
+		dir, err := os.MkdirTemp(keeping, "") //nolint:usetesting // it outlives this test
 		require.NoError(t, err)
 		keep := func(o *lab.Options) { o.Dir = filepath.Join(dir, "lab") }
 		var w *world
