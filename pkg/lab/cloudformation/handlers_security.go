@@ -145,15 +145,28 @@ func securityGroupHandler() *handler {
 	}
 }
 
-// liveGroup reads a group's rules back in the form of the template.
+// liveGroup reads a group's rules back in the form of the template, without those
+// that other resources of the stack attached: CloudFormation looks for attachments
+// in the template before it compares.
 func liveGroup(tx *core.Tx, c *call) (map[string]any, bool) {
 	g := tx.Region.SecurityGroups[c.id]
 	if g == nil {
 		return nil, false
 	}
+	attached := func(rule string) bool {
+		for _, res := range c.stack.Resources {
+			if rule != "" && res.PhysicalID == rule {
+				return true
+			}
+		}
+		return false
+	}
 	read := func(rules []state.Rule, source string) []any {
 		out := []any{}
 		for _, r := range rules {
+			if attached(r.ID) {
+				continue
+			}
 			m := map[string]any{"IpProtocol": r.Protocol}
 			if r.Protocol != "-1" {
 				m["FromPort"], m["ToPort"] = float64(r.From), float64(r.To)

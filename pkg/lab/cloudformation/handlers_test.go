@@ -14,6 +14,7 @@ import (
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation"
 	"github.com/build-deploy-chain/chain/pkg/lab/cloudformation/schema"
 	"github.com/build-deploy-chain/chain/pkg/lab/core"
+	"github.com/build-deploy-chain/chain/pkg/lab/ec2"
 	"github.com/build-deploy-chain/chain/pkg/lab/route53"
 )
 
@@ -195,6 +196,38 @@ func TestDrift(t *testing.T) {
 	})
 	require.Len(t, d.StackResourceDrifts, 1)
 	assert.Equal(t, []cloudformation.PropertyDifference{{PropertyPath: "/DesiredCapacity", ExpectedValue: "2", ActualValue: "3", DifferenceType: "NOT_EQUAL"}}, d.StackResourceDrifts[0].PropertyDifferences)
+}
+
+// Rules that other resources of the stack attach to a group are none of its own;
+// one that somebody adds by hand is drift.
+func TestAttachedRulesAreNoDrift(t *testing.T) {
+	w := newWorld(t)
+	must(w, cloudformation.CreateStack, &cloudformation.CreateStackInput{StackName: "all", TemplateBody: `
+Resources:
+  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  Group:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: one
+      VpcId: !Ref Net
+      SecurityGroupEgress: [{IpProtocol: tcp, FromPort: 80, ToPort: 80, CidrIp: 0.0.0.0/0}]
+  More:
+    Type: AWS::EC2::SecurityGroupEgress
+    Properties: {GroupId: !Ref Group, IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: 0.0.0.0/0}
+`})
+	w.until("all", "CREATE_COMPLETE")
+	w.drift("IN_SYNC")
+	group := w.stack("all").Resources["Group"].PhysicalID
+	port := int64(22)
+	must(w, ec2.AuthorizeSecurityGroupEgress, &ec2.SecurityGroupRulesInput{GroupId: group, IpPermissions: []ec2.IpPermission{{
+		IpProtocol: "tcp", FromPort: &port, ToPort: &port, IpRanges: []ec2.IpRange{{CidrIp: "0.0.0.0/0"}},
+	}}})
+	must(w, cloudformation.DetectStackDrift, &cloudformation.DetectStackDriftInput{StackName: "all"})
+	d := must(w, cloudformation.DescribeStackResourceDrifts, &cloudformation.DescribeStackResourceDriftsInput{
+		StackName: "all", StackResourceDriftStatusFilters: []string{"MODIFIED"},
+	})
+	require.Len(t, d.StackResourceDrifts, 1)
+	assert.Equal(t, "Group", d.StackResourceDrifts[0].LogicalResourceId)
 }
 
 // A quota ends a creation; what was made before goes again.
