@@ -78,7 +78,7 @@ const Domain = "hello.example"
 type Options struct {
 	Runtime runtime.Runtime // what machines are made of; it stays the caller's
 	Dir     string          // where the world is kept; "" keeps it nowhere
-	From    string          // Dir of a lab that was closed: this one begins as its copy, and writes nothing there
+	From    string          // Dir of a lab that was closed, or what Copy made: this one begins as its copy, and writes nothing there
 	ID      string          // of a new lab, letters and digits; "" makes one. A kept world has its own
 	Build   string          // of the program, for the status
 	API     string          // address of the API; "" means a free port of 127.0.0.1

@@ -229,7 +229,7 @@ func TestRestart(t *testing.T) {
 // What is long to make is made once, and many labs begin with a copy of it.
 func TestFrom(t *testing.T) {
 	dir := t.TempDir()
-	l := lab.Start(t, func(o *lab.Options) { o.Dir = dir })
+	l := lab.Start(t)
 	require.NoError(t, put(t, l, "/kept", "yes"))
 	require.NoError(t, l.Memory().AddImage("page", memory.Site("Hello", "1")))
 	image, err := l.AddImage(region, "page", "page", nil)
@@ -238,6 +238,7 @@ func TestFrom(t *testing.T) {
 	require.Equal(t, 200, status, body)
 	require.Eventually(t, func() bool { return len(l.Status().Machines) == 1 && l.Status().Machines[0].State == "running" }, 5*time.Second, 5*time.Millisecond)
 	machine := l.Status().Machines[0].ID
+	require.NoError(t, l.Copy(dir))
 	require.NoError(t, l.Close())
 	before, err := os.ReadFile(filepath.Join(dir, "state.json"))
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/build-deploy-chain/chain/pkg/lab/runtime/memory"
@@ -66,6 +67,26 @@ func Open(ctx context.Context, options ...func(*Options)) (*Lab, error) {
 		return nil, fmt.Errorf("open a lab: %w", err)
 	}
 	return l, nil
+}
+
+// Copy writes the lab as it is into a directory, for Options.From. Its machines
+// must be those of Open, in memory. What goes on meanwhile is in the copy or not.
+func (l *Lab) Copy(dir string) error {
+	if l.machines == nil {
+		return errors.New("copy a lab: its machines are not its own")
+	}
+	s := at(dir)
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = l.core.Copy(s.archive, s.save)
+	}
+	if err == nil {
+		err = l.machines.Copy(machinesOf(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("copy a lab into %s: %w", dir, err)
+	}
+	return nil
 }
 
 func machinesOf(dir string) string {

@@ -317,6 +317,27 @@ func (c *Core) keep() error {
 	return nil
 }
 
+// Copy hands the world as it is to save, and each part that never changes again to
+// archive, as Options.Save and Options.Archive would get them.
+func (c *Core) Copy(archive func(name string, part []byte) error, save func(snapshot []byte) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, part := range c.world.Ended() {
+		b, err := json.Marshal(part)
+		if err == nil {
+			err = archive(name, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(c.world)
+	if err != nil {
+		return err
+	}
+	return save(b)
+}
+
 func (c *Core) poke() {
 	select {
 	case c.wake <- struct{}{}:

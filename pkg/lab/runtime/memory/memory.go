@@ -128,14 +128,25 @@ func (r *Runtime) load() error {
 	return nil
 }
 
+// Copy writes images and machines to a file, for Options.From.
+func (r *Runtime) Copy(file string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.write(file)
+}
+
 // keep writes the file, if there is one. Under the lock.
 func (r *Runtime) keep() error {
 	if r.opts.File == "" {
 		return nil
 	}
+	return r.write(r.opts.File)
+}
+
+func (r *Runtime) write(file string) error {
 	b, err := json.Marshal(kept{r.images, r.machines, r.volumes})
 	if err == nil {
-		err = renameio.WriteFile(r.opts.File, b, 0o600)
+		err = renameio.WriteFile(file, b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keep the machines: %w", err)
