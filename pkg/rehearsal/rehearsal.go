@@ -160,22 +160,23 @@ type State struct {
 // Record is what a rehearsal has shown. It is kept as evidence; there is no
 // commit in it, since it is about what runs and not about where it came from.
 type Record struct {
-	Kind         string             `json:"kind"` // "update" or "create"
-	Stack        string             `json:"stack"`
-	Baseline     string             `json:"baseline"`
-	Candidate    string             `json:"candidate"`
-	Images       [2]string          `json:"images"` // from, to
-	Keys         [2]string          `json:"keys"`
-	Changes      stack.Shape        `json:"changes"` // of the update
-	Back         stack.Shape        `json:"back"`    // of the way back
-	Apart        []string           `json:"apart"`   // what the test stack had of its own
-	Seconds      map[string]float64 `json:"seconds"` // by phase, by CloudFormation's clock
-	Ways         []Way              `json:"ways"`    // back
-	Availability []Availability     `json:"availability"`
-	Checks       map[string][]Check `json:"checks"`   // by phase
-	Rollback     string             `json:"rollback"` // how the failing update ended, and why
-	Cancel       string             `json:"cancel"`   // how the cancelled one did
-	MayDiffer    map[string]string  `json:"mayDiffer"`
+	Kind         string               `json:"kind"` // "update" or "create"
+	Stack        string               `json:"stack"`
+	Baseline     string               `json:"baseline"`
+	Candidate    string               `json:"candidate"`
+	Images       [2]string            `json:"images"` // from, to
+	Keys         [2]string            `json:"keys"`
+	Parts        [2]map[string]string `json:"parts"`   // fingerprints of what was rehearsed, part by part: from, to
+	Changes      stack.Shape          `json:"changes"` // of the update
+	Back         stack.Shape          `json:"back"`    // of the way back
+	Apart        []string             `json:"apart"`   // what the test stack had of its own
+	Seconds      map[string]float64   `json:"seconds"` // by phase, by CloudFormation's clock
+	Ways         []Way                `json:"ways"`    // back
+	Availability []Availability       `json:"availability"`
+	Checks       map[string][]Check   `json:"checks"`   // by phase
+	Rollback     string               `json:"rollback"` // how the failing update ended, and why
+	Cancel       string               `json:"cancel"`   // how the cancelled one did
+	MayDiffer    map[string]string    `json:"mayDiffer"`
 	// Living is production as it was then; nil: it was not there.
 	Living *Living `json:"living,omitempty"`
 	// Drill is the newest fire drill, of this rehearsal or of an earlier one.

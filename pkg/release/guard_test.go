@@ -109,6 +109,24 @@ func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 	s, err := do(func(s *release.State) { s.TestOnly = true })
 	require.NoError(t, err)
 	assert.Contains(t, s.Rehearsal.Skip, "rehearsed already")
+
+	// What moved since then is named, before anything is rehearsed.
+	file := filepath.Join(w.clone, config.File)
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	w.write(t, file, strings.Replace(string(b), "          instance_type: t3.small", "          instance_type: t3.medium", 1))
+	w.commit(t, "chain.yaml: larger machines")
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = w.run(ctx, t, true, 0, func(e pipeline.Event) {
+		if e.Kind == pipeline.Note && strings.HasPrefix(e.Text, "rehearsing again: ") {
+			assert.Equal(t, "rehearsing again: since this image was rehearsed these moved: the candidate's parameter InstanceType", e.Text)
+			cancel()
+		}
+	})
+	require.ErrorIs(t, err, context.Canceled, "the note was seen")
+	w.write(t, file, string(b))
+	w.commit(t, "chain.yaml: as it was")
+
 	s, err = do(func(s *release.State) { s.TestOnly, s.Again = true, true })
 	require.NoError(t, err)
 	assert.Contains(t, s.Expired, "asked for")

@@ -531,8 +531,51 @@ func (s *State) findEvidence(ctx context.Context) error {
 		s.Rehearsal.Skip = "rehearsed already, evidence " + short(e.Commit)
 	case s.Back != 0:
 		return s.wayBack(ctx, from, to)
+	case e == nil && s.Expired == "":
+		s.Expired, err = s.outdated(ctx)
 	}
-	return nil
+	return err
+}
+
+// parts are fingerprints of both sides of the change.
+func (s *State) parts() (out [2]map[string]string) {
+	for i, d := range []*rehearsal.Deployment{s.Rehearsal.Baseline, s.Rehearsal.Candidate} {
+		if d != nil {
+			out[i] = stack.Parts(d.Body, withImages(d.Parameters, []byte(d.Body)), d.Image, d.Tags, undigested)
+		}
+	}
+	return out
+}
+
+// outdated names what is not as it was when the same image was rehearsed last, or "".
+func (s *State) outdated(ctx context.Context) (string, error) {
+	b, ok, err := s.Trail.Read(ctx, s.Place.Evidence())
+	if err != nil || !ok {
+		return "", err
+	}
+	var e trail.Evidence
+	var r rehearsal.Record
+	if json.Unmarshal(b, &e) != nil || !e.Passed || e.Image != s.Rehearsal.Candidate.Image || json.Unmarshal(e.Record, &r) != nil || r.Parts[1] == nil {
+		return "", nil
+	}
+	var names []string
+	now := s.parts()
+	for i, side := range []string{"production's ", "the candidate's "} {
+		for _, name := range slices.Sorted(maps.Keys(now[i])) {
+			if was, ok := r.Parts[i][name]; !ok || was != now[i][name] {
+				names = append(names, side+name)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.Parts[i])) {
+			if _, ok := now[i][name]; !ok {
+				names = append(names, side+name+" (gone)")
+			}
+		}
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	return "since this image was rehearsed these moved: " + strings.Join(names, ", "), nil
 }
 
 // wayBack is for rollbacks. What is gone back to ran in production, and waiting
@@ -745,6 +788,7 @@ func allowed(ctx context.Context, run *pipeline.Run, s *State) error {
 
 // keep writes the evidence into the trail.
 func keep(ctx context.Context, run *pipeline.Run, s *State) error {
+	s.Rehearsal.Record.Parts = s.parts()
 	e, err := evidenceOf(&s.Rehearsal)
 	if err != nil {
 		return err

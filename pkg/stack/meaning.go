@@ -21,6 +21,31 @@ func meaning(body string) string {
 	return b.String()
 }
 
+// members calls fn with the meaning of each member of each section of a template,
+// by its path, "Resources.Group". Text that is no YAML is one section without a name.
+func members(body string, fn func(path, text string)) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(body), &doc); err != nil || len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		fn("", body)
+		return
+	}
+	top := doc.Content[0].Content
+	for i := 0; i+1 < len(top); i += 2 {
+		name, section := top[i].Value, top[i+1]
+		if section.Kind != yaml.MappingNode {
+			var b strings.Builder
+			writeMeaning(&b, section)
+			fn(name, b.String())
+			continue
+		}
+		for j := 0; j+1 < len(section.Content); j += 2 {
+			var b strings.Builder
+			writeMeaning(&b, section.Content[j+1])
+			fn(name+"."+section.Content[j].Value, b.String())
+		}
+	}
+}
+
 func writeMeaning(b *strings.Builder, n *yaml.Node) {
 	switch n.Kind {
 	case yaml.AliasNode:

@@ -351,6 +351,30 @@ func Digest(body string, parameters map[string]string, image string, tags map[st
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// Parts are fingerprints of what Digest counts, one by one: "image", "parameter
+// NAME", "tag NAME", and "template SECTION.NAME" of each resource, parameter and so
+// on. They name what moved where two digests differ, without telling any value.
+func Parts(body string, parameters map[string]string, image string, tags map[string]string, except []string) map[string]string {
+	out := map[string]string{}
+	add := func(name, value string) {
+		sum := sha256.Sum256([]byte(value))
+		out[name] = hex.EncodeToString(sum[:6])
+	}
+	add("image", image)
+	for k, v := range parameters {
+		if k != ImageParameter && !slices.Contains(except, k) {
+			add("parameter "+k, v)
+		}
+	}
+	for k, v := range tags {
+		if !strings.HasPrefix(k, "aws:") {
+			add("tag "+k, v)
+		}
+	}
+	members(body, func(path, text string) { add("template "+path, text) })
+	return out
+}
+
 // Digest of a stack as it is.
 func (s *State) Digest(except []string) string {
 	return Digest(s.Body, s.Parameters, s.Image(), s.Tags, except)
