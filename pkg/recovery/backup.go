@@ -69,6 +69,7 @@ func BackupSteps() []pipeline.Step[Backup] {
 			[]pipeline.Step[Backup]{pipeline.Func("copy the images of the last releases", copyImages)},
 		),
 		pipeline.Func("put templates and evidence into the vault", keepTrail), // with what was just written
+		pipeline.Func("publish the ages", publishAges),
 	}
 }
 
@@ -390,6 +391,19 @@ func keepTrail(ctx context.Context, run *pipeline.Run, b *Backup) error {
 		b.bundled = append(b.bundled, fmt.Sprintf("s3://%s/%s", r.Vault.Bucket, key))
 	}
 	return nil
+}
+
+// publishAges has the alarms on the ages of image and data hear of them.
+func publishAges(ctx context.Context, run *pipeline.Run, b *Backup) error {
+	if b.from.Name != b.Chain.Target.Region {
+		run.Note("production is in %s: CHAIN_REGION=%s ./station.sh monitor:publish", b.from.Name, b.from.Name)
+		return nil
+	}
+	rows, err := b.Chain.Publish(ctx)
+	for _, r := range rows {
+		run.Fact(r.Name, r.Value)
+	}
+	return err
 }
 
 func has(list []vault.Object, key string) bool {
