@@ -43,15 +43,18 @@ func (c *Chain) put(ctx context.Context, f figures) error {
 	return nil
 }
 
-// ages are how old what production rests on is: its image, and the newest snapshot of
-// its database or, while there is none, the database itself. data is that one's id.
+// ages are how old what production rests on is: its image, in days, and the newest
+// snapshot of its database, in hours; data is the database's id, or "".
 func (c *Chain) ages(ctx context.Context, image, data string) (figures, error) {
 	img, err := c.Compute.Image(ctx, image)
 	if err != nil {
 		return nil, err
 	}
 	now := c.Clock.Now()
-	out := figures{template.MetricImageAge: now.Sub(img.Created).Hours() / 24}
+	out := figures{}
+	if img != nil { // nobody tells the age of what is gone: the alarm fires
+		out[template.MetricImageAge] = now.Sub(img.Created).Hours() / 24
+	}
 	if data == "" {
 		return out, nil
 	}
@@ -61,7 +64,7 @@ func (c *Chain) ages(ctx context.Context, image, data string) (figures, error) {
 	}
 	list = slices.DeleteFunc(list, func(s database.Snapshot) bool { return s.Status != "available" })
 	if len(list) == 0 {
-		return out, nil // nobody tells the age of what is not there: the alarm fires
+		return out, nil
 	}
 	newest := slices.MaxFunc(list, func(a, b database.Snapshot) int { return a.Created.Compare(b.Created) })
 	out[template.MetricBackupAge] = now.Sub(newest.Created).Hours()
