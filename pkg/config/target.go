@@ -47,10 +47,11 @@ type Target struct {
 
 	Console bool // whether AWS's console shows what is there
 
-	Poll   Poll
-	Factor float64 // own waits are divided by it; 1 against AWS
-	Ask    bool    // a person approves before production changes
-	Caller string  // ARN of who we are to AWS, once Guard has asked
+	Poll      Poll
+	ProbeRate int     // how often a second the page is asked for while it changes; 0 is 50
+	Factor    float64 // own waits are divided by it; 1 against AWS
+	Ask       bool    // a person approves before production changes
+	Caller    string  // ARN of who we are to AWS, once Guard has asked
 	// Signing is how images are vouched for.
 	Signing Signing
 	// PinFirst pins the base image that is found first; otherwise somebody has to

@@ -111,7 +111,8 @@ func (w *world) chain(t testing.TB, region string) *release.Chain {
 	require.NoError(t, err)
 	target, err := c.For(e, region)
 	require.NoError(t, err)
-	target.Poll = config.Poll{Min: 30 * time.Millisecond, Max: 100 * time.Millisecond}
+	target.Poll = config.Poll{Min: 50 * time.Millisecond, Max: 200 * time.Millisecond}
+	target.ProbeRate = 5 // many worlds at once leave no time for more
 	ch, err := release.OpenTarget(t.Context(), c, e, target)
 	require.NoError(t, err)
 	return ch

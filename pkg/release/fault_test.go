@@ -104,6 +104,9 @@ func TestUsePreviousValueIsNeverSent(t *testing.T) {
 	var updates int
 	for _, form := range w.recorded("CreateChangeSet") {
 		name := form.Get("ChangeSetName")
+		if strings.Contains(name, "-outside-") {
+			continue // what watches the page from another region has no image
+		}
 		image := false
 		for k, v := range form {
 			assert.NotContains(t, k, "UsePreviousValue", name)

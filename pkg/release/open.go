@@ -92,7 +92,7 @@ func OpenTarget(ctx context.Context, c *config.Config, e *config.Environment, t 
 	}
 	out.Beside = &beside.Keeper{AWS: cfg, Poll: t.Poll, Clock: out.Clock, Factor: t.Factor}
 	out.DNS = route53.NewFromConfig(cfg)
-	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: out.DNS, clock: out.Clock}
+	out.Checks = outside{zone: e.Site.Zone, dial: t.Dial, dns: out.DNS, clock: out.Clock, rate: t.ProbeRate}
 	return out, nil
 }
 
@@ -250,6 +250,7 @@ type outside struct {
 	dial  verify.Dial
 	dns   *route53.Client
 	clock clock.Clock
+	rate  int
 }
 
 func (o outside) Check(ctx context.Context, s *stack.State, keys ...string) ([]rehearsal.Check, error) {
@@ -285,7 +286,7 @@ func addresses(s *stack.State) []string {
 }
 
 func (o outside) Probe(ctx context.Context, s *stack.State, keys ...string) rehearsal.Probe {
-	p := verify.Prober{Dial: o.dial, Clock: o.clock, Domain: domain(s), Addresses: addresses(s)}
+	p := verify.Prober{Dial: o.dial, Clock: o.clock, Domain: domain(s), Addresses: addresses(s), Rate: o.rate}
 	return &probe{keys: keys, p: p.Start(ctx, "before", keys...)}
 }
 

@@ -43,6 +43,7 @@ type world struct {
 	extend  []template.Extend
 	proxy   *httptest.Server
 	keys    []string // of its pages
+	rate    int      // at which the page is asked for, each second; 0 is as for users
 
 	mu    sync.Mutex
 	calls []call
@@ -77,7 +78,7 @@ func openWorld(t testing.TB, dir string, options ...func(*lab.Options)) *world {
 	t.Helper()
 	// A machine that is busy with other tests must still signal within PauseTime.
 	slow := func(o *lab.Options) { o.Factor = 150 }
-	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(dir, "clone")}
+	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(dir, "clone"), rate: 5}
 	handler := w.l.Handler()
 	w.proxy = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -165,14 +166,14 @@ func (k *kept) open(t testing.TB, options ...func(*lab.Options)) *world {
 	k.once.Do(func() {
 		dir, err := os.MkdirTemp(keeping, "") //nolint:usetesting // it outlives this test
 		require.NoError(t, err)
-		keep := func(o *lab.Options) { o.Dir = filepath.Join(dir, "lab") }
 		var w *world
 		if k.from == nil {
-			w = newWorld(t, keep)
+			w = newWorld(t)
 		} else {
-			w = k.from.open(t, keep)
+			w = k.from.open(t)
 		}
 		k.make(t, w)
+		require.NoError(t, w.l.Copy(filepath.Join(dir, "lab")))
 		require.NoError(t, w.l.Close())
 		k.copy(t, filepath.Dir(w.clone), filepath.Join(dir, "world"))
 		k.keys, k.dir = w.keys, dir
@@ -266,6 +267,9 @@ func (w *world) chain(t testing.TB) *release.Chain {
 	target, err := c.For(e, c.Value("CHAIN_REGION"))
 	require.NoError(t, err)
 	target.Poll = config.Poll{Min: 50 * time.Millisecond, Max: 200 * time.Millisecond}
+	// Fifty a second from each of many worlds, under the race detector, leave no time
+	// for what is tested; TestNobodyIsTurnedAway does it.
+	target.ProbeRate = w.rate
 	if target.Factor > 500 {
 		target.Poll.Min = 3 * time.Millisecond
 	}
