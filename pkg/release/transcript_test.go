@@ -2,7 +2,6 @@ package release_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,7 +38,7 @@ var transcripts = []transcript{
 	{"slow", []string{"action=ExecuteChangeSet", "delay=200ms", "times=3"}, 0},
 	{"stale", []string{"times=20"}, 0},
 	{"unknown-status", []string{"times=10"}, 0},
-	{"unknown-status reason", []string{"action=DescribeStackEvents", "field=ResourceStatusReason", "value=a reason nobody knows", "times=3"}, 0},
+	{"unknown-status reason", []string{"action=DescribeStackEvents", "field=ResourceStatusReason", "value=a reason nobody knows", "times=forever"}, 0},
 	{"unknown-status replacement", []string{"action=DescribeChangeSet", "field=Replacement", "value=True", "stack=web-production", "times=forever"}, 5},
 	{"duplicate", []string{"times=forever"}, 0},
 	{"small-pages", []string{"size=3", "times=forever"}, 0},
@@ -60,41 +59,20 @@ var transcripts = []transcript{
 
 func TestTranscripts(t *testing.T) {
 	covered := map[string]bool{}
-	var through []transcript
 	for _, c := range transcripts {
 		kind, _, _ := strings.Cut(c.name, " ")
 		covered[kind] = true
-		if c.code == report.OK {
-			through = append(through, c)
-			continue
-		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w, key, next := ready(t)
 			c.show(t, w, key, next)
 			// Mended it goes through; that of a rollback others show, too.
-			if c.code == report.RolledBack && os.Getenv("CHAIN_TEST_EVERY") == "" {
+			if c.code == report.OK || c.code == report.RolledBack && os.Getenv("CHAIN_TEST_EVERY") == "" {
 				return
 			}
 			_, err := w.release(t)
 			require.NoError(t, err)
 			assert.Equal(t, next, w.get(t, "/version"))
-		})
-	}
-	// What a release that went through leaves is as good as new for the next.
-	for half := range 2 {
-		t.Run(fmt.Sprint("through ", half), func(t *testing.T) {
-			t.Parallel()
-			w, key := up(t)
-			for i, c := range through {
-				if i%2 == half {
-					t.Run(c.name, func(t *testing.T) {
-						_, next := w.page(t, "Hello World, again: "+c.name)
-						c.show(t, w, key, next)
-						key = next
-					})
-				}
-			}
 		})
 	}
 	for _, k := range core.Faults {

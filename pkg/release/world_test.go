@@ -266,7 +266,7 @@ func (w *world) chain(t testing.TB) *release.Chain {
 	require.NoError(t, err)
 	target, err := c.For(e, c.Value("CHAIN_REGION"))
 	require.NoError(t, err)
-	target.Poll = config.Poll{Min: 50 * time.Millisecond, Max: 200 * time.Millisecond}
+	target.Poll = config.Poll{Min: 100 * time.Millisecond, Max: 400 * time.Millisecond}
 	// Fifty a second from each of many worlds, under the race detector, leave no time
 	// for what is tested; TestNobodyIsTurnedAway does it.
 	target.ProbeRate = w.rate
