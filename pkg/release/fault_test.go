@@ -28,9 +28,9 @@ func up(t *testing.T) (w *world, key string) {
 }
 
 // ready is up with a second page, which was rehearsed.
-func ready(t *testing.T) (w *world, key, next string) {
+func ready(t *testing.T, options ...func(*lab.Options)) (w *world, key, next string) {
 	t.Helper()
-	w = rehearsed.open(t)
+	w = rehearsed.open(t, options...)
 	return w, w.keys[0], w.keys[1]
 }
 
@@ -265,7 +265,7 @@ func TestRollbackGoesBackByTheRehearsedWay(t *testing.T) {
 
 func TestAnInterruptedRollbackIsFinishedAndNotTakenBack(t *testing.T) {
 	t.Parallel()
-	w := changed.open(t)
+	w := changed.open(t, patient)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	_, err := w.run(ctx, t, false, -1, func(e pipeline.Event) {
@@ -319,7 +319,7 @@ func TestStoppedAnywhereItGoesOn(t *testing.T) {
 				w, _ = up(t)
 				w.page(t, "Hello World, again")
 			} else {
-				w, _, _ = ready(t)
+				w, _, _ = ready(t, patient)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

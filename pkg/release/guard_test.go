@@ -152,7 +152,7 @@ func TestRehearsalsGetOldAndRollbacksNeedNone(t *testing.T) {
 
 func TestWhatHasBegunEndsInAFreeze(t *testing.T) {
 	t.Parallel()
-	w, _, second := ready(t)
+	w, _, second := ready(t, patient)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	_, err := w.run(ctx, t, false, 0, func(e pipeline.Event) {

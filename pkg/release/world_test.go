@@ -77,7 +77,7 @@ func newWorld(t testing.TB, options ...func(*lab.Options)) *world {
 func openWorld(t testing.TB, dir string, options ...func(*lab.Options)) *world {
 	t.Helper()
 	// A machine that is busy with other tests must still signal within PauseTime.
-	slow := func(o *lab.Options) { o.Factor = 150 }
+	slow := func(o *lab.Options) { o.Factor = 100 }
 	w := &world{l: lab.Start(t, append([]func(*lab.Options){slow}, options...)...), clone: filepath.Join(dir, "clone"), rate: 5}
 	handler := w.l.Handler()
 	w.proxy = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -139,6 +139,9 @@ var (
 		require.NoError(t, err)
 	}}
 )
+
+// patient leaves a second process time to take a roll up before PauseTime is over.
+func patient(o *lab.Options) { o.Factor = 40 }
 
 // keeping is where kept worlds are.
 var keeping string
